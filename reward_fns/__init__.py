@@ -1,0 +1,1 @@
+"""Math rewards for verl, each usable as `reward.custom_reward_function`."""
