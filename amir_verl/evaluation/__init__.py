@@ -1,0 +1,21 @@
+"""Evaluation: pass@k with intervals, ranking metrics, and the comparison of runs.
+
+Importing this package loads numpy alone; scikit-learn, scipy, pandas, matplotlib, torch and vLLM are loaded
+by the functions that need them.
+"""
+
+from .bootstrap import bootstrap_interval, paired_gain
+from .calibration import calibration_error
+from .pass_rates import majority_at_k, pass_at_k
+from .ranking import pair_order_kept, prompt_ranking_metrics, ranking_metrics
+
+__all__ = [
+    "bootstrap_interval",
+    "calibration_error",
+    "majority_at_k",
+    "pair_order_kept",
+    "paired_gain",
+    "pass_at_k",
+    "prompt_ranking_metrics",
+    "ranking_metrics",
+]

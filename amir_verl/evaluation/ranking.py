@@ -1,0 +1,159 @@
+"""How well scores agree with a given ranking of responses.
+
+A ranking gives each response of a prompt its place: 0 is best, equal places are ties, None means unranked.
+Shape suffixes: P prompts, R ranked responses of one prompt.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+METRICS = ("accuracy", "pairwise_accuracy", "ndcg", "mrr", "kendall_tau")
+
+Scores = Sequence[Sequence[float]]
+Rankings = Sequence[Sequence[int | None]]
+
+
+def _ranked(
+    scores: Sequence[float], ranking: Sequence[int | None], prompt: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and places of the ranked responses of one prompt; errors name the prompt."""
+    if len(scores) != len(ranking):
+        raise ValueError(f"prompt {prompt}: {len(scores)} scores but {len(ranking)} places in the ranking")
+    kept = [i for i, place in enumerate(ranking) if place is not None and not _is_nan(place)]
+    score_R = np.array([scores[i] for i in kept], dtype=float)
+    place_R = np.array([ranking[i] for i in kept], dtype=float)
+    if not np.all(np.isfinite(score_R)):
+        raise ValueError(f"prompt {prompt}: scores must be finite, got {score_R.tolist()}")
+    if np.any(place_R < 0) or np.any(place_R != np.floor(place_R)):
+        raise ValueError(f"prompt {prompt}: places must be whole numbers from 0 or null, got {list(ranking)}")
+    return score_R, place_R
+
+
+def _is_nan(place: float) -> bool:
+    # Parquet turns a list of whole numbers and nulls into floats and NaN.
+    return isinstance(place, float | np.floating) and math.isnan(place)
+
+
+def _accuracy(score_R: np.ndarray, place_R: np.ndarray) -> float:
+    top_R = score_R == score_R.max()
+    return float((place_R[top_R] == place_R.min()).mean())
+
+
+def _pairwise_accuracy(score_R: np.ndarray, place_R: np.ndarray) -> float:
+    better_RR = place_R[:, None] < place_R[None, :]
+    gap_RR = score_R[:, None] - score_R[None, :]
+    return float(((gap_RR > 0) + 0.5 * (gap_RR == 0))[better_RR].mean())
+
+
+def _reciprocal_rank(score_R: np.ndarray, place_R: np.ndarray) -> float:
+    from sklearn.metrics import label_ranking_average_precision_score
+
+    # With one relevant label, label ranking average precision is the reciprocal rank (score ties count
+    # against it); among several best-ranked responses the one that the scores put first is the relevant one.
+    best = np.flatnonzero(place_R == place_R.min())
+    relevant_R = np.zeros(place_R.size, dtype=int)
+    relevant_R[best[np.argmax(score_R[best])]] = 1
+    return float(label_ranking_average_precision_score([relevant_R], [score_R]))
+
+
+def prompt_ranking_metrics(
+    scores: Scores, rankings: Rankings, *, k: int | None = None
+) -> dict[str, np.ndarray]:
+    """The figures behind `ranking_metrics`, one a prompt: each name to an array (P,), NaN where undefined.
+
+    Undefined: everything for a prompt with fewer than two ranked responses; `pairwise_accuracy` and
+    `kendall_tau` also where all places are tied. Constant scores have tau 0. Arguments and errors as there.
+    """
+    from scipy.stats import kendalltau
+    from sklearn.metrics import ndcg_score
+
+    if len(scores) != len(rankings):
+        raise ValueError(f"{len(scores)} lists of scores but {len(rankings)} rankings")
+    if k is not None and k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    table = {name: np.full(len(scores), np.nan) for name in METRICS}
+    for p, (prompt_scores, ranking) in enumerate(zip(scores, rankings, strict=True)):
+        score_R, place_R = _ranked(prompt_scores, ranking, p)
+        if score_R.size < 2:
+            continue
+        table["accuracy"][p] = _accuracy(score_R, place_R)
+        table["mrr"][p] = _reciprocal_rank(score_R, place_R)
+        gain_R = place_R.max() - place_R
+        if not gain_R.any():  # all tied: every order is ideal, and scikit-learn would say 0
+            table["ndcg"][p] = 1.0
+            continue
+        table["ndcg"][p] = ndcg_score([gain_R], [score_R], k=k)
+        table["pairwise_accuracy"][p] = _pairwise_accuracy(score_R, place_R)
+        constant = np.all(score_R == score_R[0])
+        table["kendall_tau"][p] = 0.0 if constant else kendalltau(score_R, -place_R, variant="b").statistic
+    return table
+
+
+def ranking_metrics(scores: Scores, rankings: Rankings, *, k: int | None = None) -> dict[str, float]:
+    """Agreement of scores with rankings, averaged over prompts.
+
+    - `accuracy`: the highest score belongs to a best-ranked response; where several share the highest score,
+      the share of them that is best-ranked.
+    - `pairwise_accuracy`: share of pairs with different places that the scores order the same way; equal
+      scores count one half.
+    - `ndcg`: nDCG (at k), gain = worst place minus place (scikit-learn's `ndcg_score`).
+    - `mrr`: 1 / rank of the first best-ranked response (scikit-learn's label ranking average precision).
+    - `kendall_tau`: tau-b (scipy).
+
+    Args:
+        scores: P lists of scores, the higher the better.
+        rankings: P lists of places of the same lengths; 0 is best, ties allowed. None (or NaN) takes no part.
+        k: cut-off of nDCG; None takes all.
+
+    Returns:
+        The five names to floats; NaN where no prompt defines the metric (`prompt_ranking_metrics` says when).
+
+    Raises:
+        ValueError: lengths differ, a score is not finite, a place is negative or fractional (prompt named).
+    """
+    table = prompt_ranking_metrics(scores, rankings, k=k)
+    defined = {name: value_P[~np.isnan(value_P)] for name, value_P in table.items()}
+    return {
+        name: float(value_P.mean()) if value_P.size else float("nan") for name, value_P in defined.items()
+    }
+
+
+def pair_order_kept(
+    before: Scores, after: Scores, rankings: Rankings | None = None, *, max_place_gap: int | None = None
+) -> tuple[float, int]:
+    """Share of response pairs that keep their order when the scores change, over all prompts together.
+
+    A pair takes part when the first scores tell its two responses apart; equal scores afterwards count half.
+
+    Args:
+        before: P lists of scores.
+        after: P lists of the same lengths, such as the scores under a truncated prompt.
+        rankings: with it, only pairs of ranked responses with different places take part.
+        max_place_gap: with it, only pairs at most this many places apart (1: near-tied responses).
+
+    Returns:
+        (share, number of pairs); the share is NaN without a pair.
+
+    Raises:
+        ValueError: lengths differ, a score is not finite, or `max_place_gap` without rankings.
+    """
+    if max_place_gap is not None and rankings is None:
+        raise ValueError("max_place_gap needs rankings")
+    if len(before) != len(after):
+        raise ValueError(f"{len(before)} lists of scores before but {len(after)} after")
+    kept, pairs = 0.0, 0
+    for p, (old, new) in enumerate(zip(before, after, strict=True)):
+        ranking = range(len(old)) if rankings is None else rankings[p]
+        old_R, place_R = _ranked(old, ranking, p)
+        new_R, _ = _ranked(new, ranking, p)
+        old_gap_RR = old_R[:, None] - old_R[None, :]
+        new_gap_RR = new_R[:, None] - new_R[None, :]
+        place_gap_RR = np.abs(place_R[:, None] - place_R[None, :])
+        chosen_RR = (old_gap_RR > 0) & (place_gap_RR > 0)
+        if max_place_gap is not None:
+            chosen_RR &= place_gap_RR <= max_place_gap
+        kept += float(((new_gap_RR > 0) + 0.5 * (new_gap_RR == 0))[chosen_RR].sum())
+        pairs += int(chosen_RR.sum())
+    return (kept / pairs if pairs else float("nan")), pairs
