@@ -1,0 +1,1 @@
+"""Data preparation: published math sets and ranked responses as the parquet files that verl reads."""
