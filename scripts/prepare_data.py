@@ -48,7 +48,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"prepare_data: {error}")
     print(
-        f"{math_set.name}: {math_set.purpose}, answers: {math_set.answer_kind}, license: {math_set.license}"
+        f"{math_set.name}: for {math_set.purpose}, answer {math_set.answer_kind}, license {math_set.license}"
     )
     for report in reports:
         print("\n".join(report.lines(math_set, limit=args.limit, drop_duplicates=args.drop_duplicates)))

@@ -1,7 +1,7 @@
 """One parser for each author's row format: a row as published in, a `Problem` out.
 
-A parser raises `ValueError` with what is wrong with the row, and `LeftOutError` for a row that is as its authors
-published it but cannot be asked or scored; whoever reads the file adds its name and the row number.
+A parser raises `ValueError` with what is wrong with the row, and `LeftOutError` for a row that is as its
+authors published it but cannot be asked or scored; whoever reads the file adds its name and the row number.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ def _text(row: Row, *fields: str) -> str:
     for field in fields:
         if row.get(field) is not None:
             return checked_text(row[field], field)
-    raise ValueError(
-        f"no field {' or '.join(repr(field) for field in fields)}, found {', '.join(row) or 'none'}"
-    )
+    wanted = " or ".join(f"'{field}'" for field in fields)
+    raise ValueError(f"no field {wanted}, found {', '.join(row) or 'none'}")
 
 
 def _optional(row: Row, field: str) -> str | None:
@@ -102,9 +101,8 @@ def _lettered_options(row: Row) -> tuple[str, ...]:
 def _choice_letter(row: Row, field: str, options: tuple[str, ...]) -> str:
     letter = _text(row, field)
     if len(letter) != 1 or not 0 <= ord(letter) - ord("A") < len(options):
-        raise ValueError(
-            f"field '{field}' is {letter!r}, expected the letter of one of {len(options)} options"
-        )
+        last = chr(ord("A") + len(options) - 1)
+        raise ValueError(f"field '{field}' is {letter!r}, expected a letter from A to {last}")
     return letter
 
 
@@ -114,7 +112,7 @@ def parse_gsm8k(row: Row) -> Problem:
 
 
 def parse_math(row: Row) -> Problem:
-    """hendrycks/math, one JSON a problem, and its copies on the hub: `problem`, `level`, `type`, `solution`."""
+    """hendrycks/math, one JSON a problem, and its hub copies: `problem`, `level`, `type`, `solution`."""
     question, answer = _text(row, "problem"), _boxed_answer(row)
     return Problem(
         question, answer, "expression", subject=_optional(row, "type"), level=_optional(row, "level")
@@ -122,7 +120,7 @@ def parse_math(row: Row) -> Problem:
 
 
 def parse_math500(row: Row) -> Problem:
-    """HuggingFaceH4/MATH-500: `problem`, `solution`, `answer`, `subject`, `level`, `unique_id` (dataset card)."""
+    """HuggingFaceH4/MATH-500: `problem`, `solution`, `answer`, `subject`, `level`, `unique_id` (card)."""
     return Problem(
         _text(row, "problem"),
         _text(row, "answer"),
@@ -144,8 +142,8 @@ DAPO_CLOSING = 'Remember to put your answer on its own line after "Answer:".'
 def parse_dapo(row: Row) -> Problem:
     """BytedTsinghua-SIA/DAPO-Math-17k, which is verl parquet already.
 
-    `prompt` (one user message: opening, problem, closing), `reward_model.ground_truth`, `extra_info.index` (an
-    id): the layout that verl's DAPO recipe reads. A problem without the known wrapping is left out, because
+    `prompt` (one user message: opening, problem, closing), `reward_model.ground_truth`, `extra_info.index`
+    (an id): the layout that verl's DAPO recipe reads. A problem without the known wrapping is left out, as
     another wrapping would stay in the question and ask for two formats at once.
     """
     messages = row.get("prompt")
@@ -158,9 +156,8 @@ def parse_dapo(row: Row) -> Problem:
     reward_model, extra_info = row.get("reward_model"), row.get("extra_info") or {}
     if not isinstance(reward_model, Mapping) or not isinstance(extra_info, Mapping):
         raise ValueError("field 'reward_model' or 'extra_info' is not an object")
-    return Problem(
-        question, _answer(reward_model, "ground_truth"), "number", id=_optional(extra_info, "index")
-    )
+    answer = _answer(reward_model, "ground_truth")
+    return Problem(question, answer, "number", id=_optional(extra_info, "index"))
 
 
 def parse_contest(row: Row) -> Problem:
@@ -173,8 +170,11 @@ def parse_contest(row: Row) -> Problem:
 
 
 def parse_olympiadbench(row: Row) -> Problem:
-    """OpenBMB/OlympiadBench, open-ended: `context`, `question`, `final_answer` (a list of one text), `unit`,
-    `error` (allowed absolute error), `is_multiple_answer` (all answers stand in that one text), `subfield`."""
+    """OpenBMB/OlympiadBench, open-ended questions.
+
+    `context`, `question`, `final_answer` (a list of one text), `is_multiple_answer` (all answers stand in
+    that one text), `unit`, `error` (allowed absolute error), `subfield`.
+    """
     if any(row.get(field) is not None for field in row if field.startswith("image")):
         raise ValueError("the problem needs an image; take the text-only part (OE_TO)")
     question = _text(row, "question")

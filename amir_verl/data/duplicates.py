@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
-# Copies of one problem differ in line breaks and in $..$ against \(..\). Case, signs and digits carry meaning.
+# Copies of one problem differ in line breaks and in $..$ against \(..\). Case, signs and digits matter.
 _NOT_MEANING = re.compile(r"\s+|\$|\\[()\[\]]")
 
 
@@ -58,7 +58,7 @@ def parquet_questions(path: Path) -> tuple[str, set[bytes]]:
 
 
 def overlaps(splits: dict[str, tuple[str, set[bytes]]]) -> Iterator[tuple[str, str, int]]:
-    """Yield (training file, other file, shared questions) for all pairs; `splits` maps a name to split and keys."""
+    """Yield (training file, other file, shared questions) for all pairs; `splits`: file to split and keys."""
     for train, (train_split, train_keys) in splits.items():
         for other, (other_split, other_keys) in splits.items():
             if train_split == "train" and other_split != "train":

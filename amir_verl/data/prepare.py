@@ -112,7 +112,7 @@ def _kept_rows(
 
 
 def overlap_lines(reports: list[SplitReport]) -> Iterator[str]:
-    """Yield a line for each training file and each other file in the output folder, the new ones among them."""
+    """Yield a line for each training file and each other file in the output folder, new or old."""
     new = {report.path: (report.split, set(report.seen.answers)) for report in reports}
     splits = {path.name: keys for path, keys in new.items()}
     for path in sorted(reports[0].path.parent.glob("*.parquet")):

@@ -1,4 +1,4 @@
-"""The sets that `scripts/prepare_data.py` knows: where each lives, how its rows are read, what it may be used for."""
+"""The sets that `scripts/prepare_data.py` knows: where each lives and how its rows are read."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from amir_verl.data.author_formats import Problem, Row
 class MathSet:
     """One published set.
 
-    `splits` maps our split names to the hub's, `sizes` gives the rows a split has where published; `configs` are
-    hub configurations whose rows are joined in order. `local_names` are further names of its folder on disk.
+    `splits` maps our split names to the hub's, `sizes` gives the rows a split has where published;
+    `configs` are hub configurations whose rows are joined in order. `local_names` are further names of its
+    folder on disk, and `local_pattern` picks files there that are not named after a split.
     """
 
     name: str
@@ -34,7 +35,6 @@ class MathSet:
         return "training" if "train" in self.splits else "evaluation"
 
 
-# Not in the table: a hub revision. The sets below have been stable since publication, and `sizes` shows a change.
 _MATH_SETS = (
     MathSet(
         name="gsm8k",

@@ -38,10 +38,7 @@ def _decoded(text: str, place: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}: not valid JSON: {error}") from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # an integer of thousands of digits, or thousands of brackets
+    except (ValueError, RecursionError) as error:  # thousands of digits in one integer, or of brackets
         raise ValueError(f"{place}: JSON that cannot be read: {error}") from None
 
 
@@ -58,7 +55,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _json(path: Path) -> Iterator[tuple[str, Any]]:
-    """A list of rows, a single row (one file a problem, as in MATH), or JSON Lines (as in AQuA's test.json)."""
+    """A list of rows, a single row (MATH: one file a problem), or JSON Lines (as in AQuA's test.json)."""
     with path.open("rb") as file:
         opening = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
     if opening.startswith(b"["):

@@ -13,7 +13,7 @@ from amir_verl.data.row_files import SUFFIXES, PlacedRow, read_rows
 def hub_rows(math_set: MathSet, split: str) -> Iterator[PlacedRow]:
     """Yield the rows of one split from the hub, its configurations joined in order.
 
-    Whatever the hub client raises (no network, no such set, conditions not accepted) becomes one `ValueError`.
+    Whatever the hub client raises (no network, no such set, conditions not accepted) becomes a `ValueError`.
     """
     from datasets import load_dataset  # 2 s to import, needed for the hub alone
 
@@ -24,6 +24,8 @@ def hub_rows(math_set: MathSet, split: str) -> Iterator[PlacedRow]:
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(f"{place}: not to be had from the hub ({reason}); give --source PATH") from error
+        if len(rows) == 0:
+            raise ValueError(f"{place}: has no rows")
         for number, row in enumerate(rows, start=1):
             yield f"{place} row {number}", row
 
@@ -36,19 +38,18 @@ def local_rows(files: list[Path]) -> Iterator[PlacedRow]:
 def local_splits(math_set: MathSet, source: Path) -> dict[str, list[Path]]:
     """Files of each split of `math_set` under `source`.
 
-    `source` is a file, the set's folder, or a folder that holds it under one of its names. In the folder, or in
-    its `data`, a split is `test.jsonl` (or .json, .parquet), `test-00000-of-00001.parquet`, or a folder `test`
-    of such files. A set with one split may name its files as it likes. A file named after no split is the
-    set's last split. `ValueError` when there is nothing to read.
+    `source` is a file, the set's folder, or a folder that holds it under one of its names. In the folder, or
+    in its `data`, a split is `test.jsonl` (or .json, .parquet), `test-00000-of-00001.parquet`, or a folder
+    `test` of such files. A set with one split may name its files as it likes. A file named after no split is
+    the set's last split. `ValueError` when there is nothing to read.
     """
     if source.is_file():
         split = next((split for split in math_set.splits if _names_split(source, split)), None)
         return {split or list(math_set.splits)[-1]: [source]}
     if not source.is_dir():
         raise ValueError(f"{source}: no such file or folder")
-    folder = next(
-        (source / name for name in (math_set.name, *math_set.local_names) if (source / name).is_dir()), source
-    )
+    named = (source / name for name in (math_set.name, *math_set.local_names))
+    folder = next((place for place in named if place.is_dir()), source)
     for place in (folder, folder / "data"):
         files = {split: _split_files(place, split) for split in math_set.splits}
         files = {split: paths for split, paths in files.items() if paths}
@@ -62,9 +63,8 @@ def local_splits(math_set: MathSet, source: Path) -> dict[str, list[Path]]:
 
 
 def _names_split(path: Path, split: str) -> bool:
-    return path.suffix in SUFFIXES and (
-        path.stem == split or path.stem.startswith((f"{split}-", f"{split}_"))
-    )
+    starts = (f"{split}-", f"{split}_")
+    return path.suffix in SUFFIXES and (path.stem == split or path.stem.startswith(starts))
 
 
 def _split_files(folder: Path, split: str) -> list[Path]:

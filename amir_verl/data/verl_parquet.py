@@ -1,4 +1,4 @@
-"""Parquet in the columns that verl's `RLHFDataset` reads, written so that no half file is ever left behind."""
+"""Parquet in the columns that verl's `RLHFDataset` reads, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from amir_verl.data.author_formats import Problem
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _REWARD_MODEL = pa.struct([("style", pa.string()), ("ground_truth", pa.string())])
 
-# One schema for every set: verl joins the files of data.train_files with `concatenate_datasets`, which refuses
-# columns of different types, so a field that a set lacks is null and not absent.
+# One schema for every set: verl joins the files of data.train_files with `concatenate_datasets`, which
+# refuses columns of different types, so a field that a set lacks is null and not absent.
 MATH_SCHEMA = pa.schema(
     [
         ("data_source", pa.string()),
@@ -106,7 +106,7 @@ def math_row(
 
 @contextmanager
 def staged_files(targets: Sequence[Path]) -> Iterator[list[Path]]:
-    """Temporary paths beside `targets`, renamed to them when the block ends well and removed when it does not."""
+    """Temporary paths beside `targets`, renamed to them when the block ends well, else removed."""
     for folder in {target.parent for target in targets}:
         folder.mkdir(parents=True, exist_ok=True)
     staged = [target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets]
