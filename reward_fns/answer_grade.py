@@ -1,0 +1,105 @@
+"""The grade of one response: its answer, and whether that is one of the accepted ones."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reward_fns.answer_equality import Comparison, answers_equal
+from reward_fns.answer_extraction import NO_ANSWER, ExtractedAnswer, extract_answer, visible_part
+from reward_fns.answer_text import canonical_text, clean_answer, plain_words
+from reward_fns.exact_number import read_number
+from reward_fns.multiple_choice import gold_letter, named_letter, options_of
+from reward_fns.symbolic_engine import EngineTime
+
+# For the log and for majority votes; a longer answer is not a key.
+MAX_PRED_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Grade:
+    """`correct`; `pred`, the answer in a common spelling ("" if there is none); where it stood; what the engine did."""
+
+    correct: bool
+    pred: str
+    source: str
+    engine_asked: bool
+    timed_out: bool
+
+
+def accepted_answers(ground_truth: object) -> list[str]:
+    """The accepted answers of a row: a string or number, a list of them, or a JSON list of strings in a string.
+
+    Raises:
+        ValueError: there is none, or one is neither a string nor a number.
+    """
+    if hasattr(ground_truth, "tolist"):  # parquet lists arrive as arrays
+        ground_truth = ground_truth.tolist()
+    if isinstance(ground_truth, str) and ground_truth.lstrip().startswith('["'):
+        try:
+            ground_truth = json.loads(ground_truth)
+        except json.JSONDecodeError:
+            ground_truth = [ground_truth]
+    answers = list(ground_truth) if isinstance(ground_truth, list | tuple) else [ground_truth]
+    if not answers or any(
+        isinstance(gold, bool) or not isinstance(gold, str | int | float) for gold in answers
+    ):
+        raise ValueError(
+            f"ground_truth must be a string, a number or a list of them, not {ground_truth!r:.80}"
+        )
+    return [str(gold) for gold in answers]
+
+
+def grade_response(
+    response: str,
+    ground_truth: object,
+    extra_info: Mapping | None = None,
+    *,
+    last_number: bool = True,
+    rel_tol: float = 0.0,
+    engine_seconds: float = 1.0,
+) -> Grade:
+    """Extract the answer of a response and compare it with the accepted ones.
+
+    `engine_seconds` is what the symbolic engine may take for this response in all; then the answer is wrong and
+    `timed_out` is set. `extra_info["options"]` lets a multiple-choice answer quote the option instead of the letter.
+
+    Raises:
+        ValueError: the row's ground truth or options cannot be read.
+    """
+    golds, options = accepted_answers(ground_truth), options_of(extra_info)
+    letters = {gold_letter(gold) for gold in golds} - {None}
+    extracted = extract_answer(response, last_number=last_number and not letters)
+    if extracted.source == "none" and letters:
+        extracted = _letter_on_last_line(response)
+    engine_time = EngineTime(engine_seconds)
+    comparison = Comparison(engine_time, rel_tol)
+    letter = named_letter(extracted.text) if letters or options else None
+    if extracted.source == "none":
+        correct = False
+    elif letters:
+        quoted = [options[gold] for gold in letters if gold in options]
+        correct = letter in letters if letter else _any_equal(quoted, extracted.text, comparison)
+    else:
+        text = options.get(letter, extracted.text) if letter else extracted.text
+        correct = _any_equal(golds, text, comparison)
+    pred = letter or _common_spelling(extracted.text)
+    return Grade(correct, pred, extracted.source, engine_time.asked, engine_time.gave_up and not correct)
+
+
+def _any_equal(golds: list[str], answer: str, comparison: Comparison) -> bool:
+    return any(answers_equal(gold, answer, comparison) for gold in golds)
+
+
+def _letter_on_last_line(response: str) -> ExtractedAnswer:
+    """A last line that is a letter and nothing else, as small models answer a multiple-choice question."""
+    lines = visible_part(response).strip().splitlines()
+    if lines and named_letter(lines[-1]) and len(clean_answer(lines[-1])) <= 12:
+        return ExtractedAnswer(lines[-1], "letter")
+    return NO_ANSWER
+
+
+def _common_spelling(answer: str) -> str:
+    clean = clean_answer(answer)
+    number = read_number(clean)
+    spelling = str(number) if number else plain_words(clean) or canonical_text(clean)
+    return spelling[:MAX_PRED_CHARS]

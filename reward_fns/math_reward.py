@@ -1,0 +1,63 @@
+"""Reward 1 for a right answer and 0 for any other, for `reward.custom_reward_function`.
+
+    reward.custom_reward_function.path=reward_fns/math_reward.py      (or path=pkg://reward_fns.math_reward)
+    reward.custom_reward_function.name=compute_score
+
+verl loads this file by its path and calls `compute_score` from a thread pool. docs/rewards.md tells what counts.
+"""
+
+from reward_fns.answer_grade import grade_response
+from reward_fns.settings import check_flag, check_number, reject_unknown
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: object,
+    extra_info: dict | None = None,
+    *,
+    last_number: bool = True,
+    rel_tol: float = 0.0,
+    timeout_s: float = 1.0,
+    **verl_arguments: object,
+) -> dict[str, float | str]:
+    """Whether the response's one answer is right.
+
+    Args:
+        data_source: the data set's name; not used.
+        solution_str: the response. Hostile: it is read, never evaluated.
+        ground_truth: the accepted answer, or a list of accepted answers.
+        extra_info: `options` (list, or dict from letter to text) lets a multiple-choice answer quote its option.
+        last_number: whether the last number counts when no answer is marked.
+        rel_tol: relative tolerance between numbers, as measured quantities need; 0 compares exactly.
+        timeout_s: seconds the symbolic engine may take for this response; then it is wrong and `timeout` is 1.
+
+    Returns:
+        score and acc (0 or 1), pred (the answer in a common spelling, "" for none), answer_found, symbolic (whether
+        the engine was asked) and timeout (0 or 1). The same keys for every response.
+
+    Raises:
+        ValueError: an unknown or impossible setting, or a ground truth that cannot be read.
+    """
+    known = {"last_number": last_number, "rel_tol": rel_tol, "timeout_s": timeout_s}
+    reject_unknown("math_reward", verl_arguments, known)
+    check_flag("math_reward: last_number", last_number)
+    check_number("math_reward: rel_tol", rel_tol, low=0.0, high=1.0)
+    check_number("math_reward: timeout_s", timeout_s, low=0.01, high=60.0)
+    grade = grade_response(
+        solution_str,
+        ground_truth,
+        extra_info,
+        last_number=last_number,
+        rel_tol=rel_tol,
+        engine_seconds=timeout_s,
+    )
+    correct = float(grade.correct)
+    return {
+        "score": correct,
+        "acc": correct,
+        "pred": grade.pred,
+        "answer_found": float(grade.source != "none"),
+        "symbolic": float(grade.engine_asked),
+        "timeout": float(grade.timed_out),
+    }
