@@ -59,8 +59,8 @@ def majority_at_k(
     """Probability that the most frequent answer among k of one problem's samples is correct (maj@k).
 
     Answers in a tie share the vote. A sample without an answer (None) casts none; k samples without any
-    answer are wrong. For k = N the value is exact; for k < N it is the mean over `draws` seeded subsets without
-    replacement, so its standard error is at most 0.5 / sqrt(draws).
+    answer are wrong. For k = N the value is exact; for k < N it is the mean over `draws` seeded subsets
+    without replacement, so its standard error is at most 0.5 / sqrt(draws).
 
     Args:
         answers: (N,) extracted answers, compared by equality.

@@ -1,0 +1,189 @@
+"""Sample rows: one response to one problem with its verdict, read from every file that holds such rows.
+
+Understood: the parquet of `scripts/evaluate.py`, verl's validation dumps (`trainer.validation_data_dir`), and
+any JSONL or parquet with a prompt id and a correctness.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Columns of a table of samples. Unknown values are None (text, truncated) or NaN (numbers).
+COLUMNS = {
+    "prompt_id": "the problem; equal in two runs for the same problem",
+    "sample_id": "the response",
+    "data_source": "the data set",
+    "prompt": "text of the prompt",
+    "response": "text of the response",
+    "pred": "extracted answer",
+    "correct": "0 or 1",
+    "length": "of the response, in `length_unit`",
+    "length_unit": "tokens, or characters where the file does not say tokens",
+    "truncated": "whether the response was cut off at the length limit",
+    "confidence": "stated by the response, in [0, 1]",
+    "logprob_mean": "mean log-probability of the response's tokens under the model that wrote it",
+}
+PROMPT_KEYS = ("prompt_id", "problem_id", "question_id", "id")
+CORRECT_KEYS = ("correct", "acc", "is_correct", "score")
+LENGTH_KEYS = ("length", "response_length", "num_tokens")
+
+
+def text_id(*parts: str) -> str:
+    """A short id of a problem that depends on its text alone, so that runs match problem by problem."""
+    joined = "\x1f".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(joined).hexdigest()[:16]
+
+
+def _number(value: Any) -> float:
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:  # JSON knows whole numbers of any size
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _correct(row: Mapping[str, Any], key: str | None, threshold: float | None) -> int:
+    if threshold is not None:
+        score = _number(row.get(key or "score"))
+        if math.isnan(score):
+            raise ValueError(f"{key or 'score'} is not a number: {row.get(key or 'score')!r:.60}")
+        return int(score >= threshold)
+    keys = (key,) if key else CORRECT_KEYS
+    name = next((name for name in keys if row.get(name) is not None), None)
+    if name is None:
+        raise ValueError(f"no correctness: expected one of {', '.join(keys)}")
+    value = _number(row[name])
+    if value not in (0.0, 1.0):
+        raise ValueError(f"{name} is {row[name]!r:.60}, but correctness is 0 or 1 (or give a threshold)")
+    return int(value)
+
+
+def _prompt_id(row: Mapping[str, Any], key: str | None) -> str:
+    # verl draws a fresh uid for every validation, so its dumps are matched by the text of prompt and answer.
+    if key is None and "input" in row and "output" in row:
+        return text_id(_text(row["input"]), _text(row.get("gts")))
+    keys = (key,) if key else PROMPT_KEYS
+    name = next((name for name in keys if row.get(name) is not None), None)
+    if name is None:
+        raise ValueError(f"no prompt id: expected one of {', '.join(keys)}, or verl's input and output")
+    return _text(row[name])
+
+
+def sample_from_row(
+    row: Mapping[str, Any],
+    *,
+    prompt_key: str | None = None,
+    correct_key: str | None = None,
+    threshold: float | None = None,
+) -> dict[str, Any]:
+    """One row of any understood file as a row of `COLUMNS` (without `sample_id`, which the file decides).
+
+    Raises:
+        ValueError: no prompt id, no correctness, or a correctness that is neither 0 nor 1; says which.
+    """
+    response = _text(row.get("response", row.get("output")))
+    length = next((value for key in LENGTH_KEYS if not math.isnan(value := _number(row.get(key)))), math.nan)
+    has_tokens = not math.isnan(length)
+    truncated = row.get("truncated")
+    if truncated is None and isinstance(row.get("finish_reason"), str):
+        truncated = row["finish_reason"] == "length"
+    confidence = _number(row.get("confidence"))
+    pred = row.get("pred")
+    return {
+        "prompt_id": _prompt_id(row, prompt_key),
+        "data_source": _text(row.get("data_source")) or "unknown",
+        "prompt": _text(row.get("prompt", row.get("input"))),
+        "response": response,
+        "pred": None if pred is None or pred == "" else _text(pred),
+        "correct": _correct(row, correct_key, threshold),
+        "length": length if has_tokens else float(len(response)) if response else math.nan,
+        "length_unit": _text(row.get("length_unit")) or ("tokens" if has_tokens else "characters"),
+        "truncated": None if truncated is None else bool(truncated),
+        # A model may state a confidence of 7; that is no confidence, and no reason to refuse the file.
+        "confidence": confidence if 0 <= confidence <= 1 else math.nan,
+        "logprob_mean": _number(row.get("logprob_mean")),
+    }
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row number from 1, row) of a JSONL or parquet file."""
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as parquet
+
+        try:
+            table = parquet.read_table(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from None
+        yield from enumerate(table.to_pylist(), start=1)
+        return
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path}, row {number}: not JSON ({error})") from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}, row {number}: not an object but {type(row).__name__}")
+            yield number, row
+
+
+def _final_rows_of_sessions(rows: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    """verl writes one row for each model output of a session (`{uid}_{session}_{index}`): the last counts."""
+    last: dict[str, tuple[int, int]] = {}
+    for position, (number, row) in enumerate(rows):
+        session, _, index = _text(row.get("uid")).rpartition("_")
+        if "output" not in row or not session or not index.isdigit():
+            last[f"row {number}"] = (0, position)
+        elif session not in last or int(index) > last[session][0]:
+            last[session] = (int(index), position)
+    return [rows[position] for _, position in sorted(last.values(), key=lambda entry: entry[1])]
+
+
+def read_samples(
+    path: str | Path,
+    *,
+    prompt_key: str | None = None,
+    correct_key: str | None = None,
+    threshold: float | None = None,
+) -> "pd.DataFrame":
+    """Samples of one file, a row each, with `COLUMNS`.
+
+    Args:
+        path: a .parquet file, else JSON lines.
+        prompt_key: field that names the problem; else the first of `PROMPT_KEYS`, and for verl's dumps the
+            text of prompt and reference answer.
+        correct_key: field that holds the correctness; else the first of `CORRECT_KEYS`.
+        threshold: with it, correct means that the score (or `correct_key`) is at least this.
+
+    Raises:
+        ValueError: one line naming the file and the row.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    samples = []
+    for number, row in _final_rows_of_sessions(list(_rows(path))):
+        try:
+            sample = sample_from_row(row, prompt_key=prompt_key, correct_key=correct_key, threshold=threshold)
+        except ValueError as error:
+            raise ValueError(f"{path}, row {number}: {error}") from None
+        samples.append(sample | {"sample_id": _text(row.get("sample_id", row.get("uid"))) or str(number)})
+    if not samples:
+        raise ValueError(f"{path}: holds no rows")
+    return pd.DataFrame(samples, columns=list(COLUMNS))
