@@ -43,19 +43,14 @@ def write_ranked(groups: list[RankedGroup], out: Path, *, share: float, seed: in
     Both appear or, on any error, none.
     """
     held_out = validation_prompts(groups, share=share, seed=seed)
-    splits = [
-        RankedSplit(
-            "train", out / "ranked_train.parquet", [group for group in groups if group.prompt not in held_out]
-        )
-    ]
+    members = {"train": [group for group in groups if group.prompt not in held_out]}
     if held_out:
-        kept = [group for group in groups if group.prompt in held_out]
-        splits.append(RankedSplit("validation", out / "ranked_validation.parquet", kept))
+        members["validation"] = [group for group in groups if group.prompt in held_out]
+    splits = [RankedSplit(split, out / f"ranked_{split}.parquet", kept) for split, kept in members.items()]
     with staged_files([split.path for split in splits]) as staged:
         for split, path in zip(splits, staged, strict=True):
-            rows = (
-                ranked_row(group, split=split.split, index=index) for index, group in enumerate(split.groups)
-            )
+            numbered = enumerate(split.groups)
+            rows = (ranked_row(group, split=split.split, index=index) for index, group in numbered)
             write_rows(path, rows, RANKED_SCHEMA)
     return splits
 

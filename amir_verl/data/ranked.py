@@ -78,7 +78,7 @@ def _messages(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def ranked_row(group: RankedGroup, *, split: str, index: int) -> dict[str, Any]:
-    """`group` as one row of `verl_parquet.RANKED_SCHEMA`; agent loop `ranked_replay` returns the responses."""
+    """`group` as a row of `verl_parquet.RANKED_SCHEMA`, for the agent loop `ranked_replay`."""
     return {
         "data_source": "ranked",
         "agent_name": "ranked_replay",
@@ -126,9 +126,7 @@ def group_findings(groups: Sequence[RankedGroup]) -> Iterator[str]:
         "rows with ties": sum(_has_ties(group) for group in groups),
         "rows that repeat another row": len(groups) - len(set(groups)),
         "rows that share their prompt with an earlier row": len(groups) - len(prompts),
-        "rows with one response twice": sum(
-            len(set(group.responses)) < len(group.responses) for group in groups
-        ),
+        "rows with one response twice": sum(_has_repeats(group) for group in groups),
         "of these, with different ranks for it": sum(_contradicts_itself(group) for group in groups),
     }
     yield from (f"{what}: {count}" for what, count in counts.items() if count)
