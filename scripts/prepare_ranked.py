@@ -38,6 +38,9 @@ def main() -> None:
         sys.exit(f"prepare_ranked: {str(error).splitlines()[0]}")
     for split in splits:
         print(f"{split.split}: {len(split.groups)} rows -> {split.path}")
+    validation = args.out / "ranked_validation.parquet"
+    if len(splits) == 1 and validation.exists():
+        print(f"{validation} is from an earlier run and may hold prompts of the new training file")
     for line in group_findings(groups):
         print(line)
     for unit, measure in measures.items():

@@ -114,7 +114,7 @@ def validation_prompts(
 
 
 def group_findings(groups: Sequence[RankedGroup]) -> Iterator[str]:
-    """Yield what a user should know of the groups, a line each, with counts; nothing is changed or dropped."""
+    """Yield what a user should know of the groups, a line each; nothing is changed or dropped."""
     prompts = {group.prompt for group in groups}
     sizes = sorted({len(group.responses) for group in groups})
     ranks = [rank for group in groups for rank in group.rankings]

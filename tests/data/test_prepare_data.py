@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import datasets
 import pyarrow.parquet
@@ -14,6 +15,8 @@ from amir_verl.data.prepare import overlap_lines, prepare
 from amir_verl.data.registry import MATH_SETS
 from amir_verl.data.sources import local_splits
 from amir_verl.data.verl_parquet import MATH_SCHEMA, staged_files, write_rows
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def _lines(path, rows):
@@ -269,5 +272,7 @@ def test_no_heavy_import():
         "import sys, amir_verl.data.prepare, amir_verl.data.prepare_ranked;"
         "print({'torch', 'verl', 'transformers', 'datasets'} & set(sys.modules))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
     assert run.stdout == "set()\n"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amir_verl.data.prepare_ranked import length_lines, read_ranked, write_ranked
+from amir_verl.data.prepare_ranked import length_lines, read_ranked, token_counter, write_ranked
 from amir_verl.data.ranked import RankedGroup, group_findings, parse_ranked, validation_prompts
 from amir_verl.data.verl_parquet import RANKED_SCHEMA
 
@@ -176,6 +176,26 @@ def test_lengths():
         "prompt length in characters: 4 to 6, median 5, 95 % up to 6",
         "response length in characters: 1 to 10, median 2, 95 % up to 9",
     ]
+
+
+def test_lengths_in_tokens(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = Tokenizer(WordLevel({"[UNK]": 0, "one": 1}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+    assert token_counter(str(tmp_path))("one two, three") == 4
+
+
+def test_an_earlier_validation_file_is_pointed_at(tmp_path):
+    path = tmp_path / "ranked.jsonl"
+    path.write_text("\n".join(json.dumps(ROW | {"prompt": prompt}) for prompt in "ab"))
+    assert "earlier run" not in _script(path, "--out", tmp_path).stdout
+    run = _script(path, "--out", tmp_path, "--validation-share", 0)
+    assert f"{tmp_path / 'ranked_validation.parquet'} is from an earlier run" in run.stdout
 
 
 def _script(*arguments):
