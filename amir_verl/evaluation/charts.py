@@ -188,7 +188,7 @@ def margin_violins(panels: Mapping[str, Mapping[str, np.ndarray]], names: Mappin
 def length_histograms(
     lengths: Mapping[str, tuple[np.ndarray, np.ndarray]], names: Mapping[str, str], unit: str
 ) -> Figure:
-    """Run -> (lengths of correct (S,), of wrong (S,)): a panel for each kind, common bins, shares of the kind."""
+    """Run -> (lengths of correct (S,), of wrong (S,)): a panel a kind, common bins, shares of the kind."""
     figure = Figure(figsize=(7.2, 2.5), layout="constrained")
     everything = np.concatenate([part for pair in lengths.values() for part in pair])
     edges = np.histogram_bin_edges(everything, bins=min(24, max(5, int(np.sqrt(everything.size)))))

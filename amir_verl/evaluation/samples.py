@@ -36,7 +36,7 @@ LENGTH_KEYS = ("length", "response_length", "num_tokens")
 
 def text_id(*parts: str) -> str:
     """A short id of a problem that depends on its text alone, so that runs match problem by problem."""
-    joined = "\x1f".join(parts).encode("utf-8", "surrogatepass")
+    joined = "\x1f".join(parts).encode("utf-8", "backslashreplace")
     return hashlib.sha256(joined).hexdigest()[:16]
 
 
@@ -49,9 +49,12 @@ def _number(value: Any) -> float:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text.encode(
+        "utf-8", "backslashreplace"
+    ).decode()  # lone surrogates are JSON, but no text file takes them
 
 
 def _correct(row: Mapping[str, Any], key: str | None, threshold: float | None) -> int:

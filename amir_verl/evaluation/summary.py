@@ -48,7 +48,7 @@ class Summary:
 def problem_rates(samples: "pd.DataFrame", *, ks: Sequence[int] = KS, seed: int = 0) -> "pd.DataFrame":
     """One row a problem (index `prompt_id`): n, c, `pass@k` and `maj@k`; NaN where it has too few samples.
 
-    A k that fewer than half of the problems have samples for is left out: a few repeated questions say nothing
+    A k that fewer than half of the problems have samples for is left out: a few repeated questions say little
     of the set. maj@k is given for the largest k above 1, and left out where no sample has an answer.
     """
     import pandas as pd
