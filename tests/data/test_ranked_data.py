@@ -105,6 +105,7 @@ def test_parquet_gives_back_every_text_rank_and_null(tmp_path_factory, rows):
         assert stored["prompt"] == [{"role": "user", "content": row["prompt"]}]
         assert stored["extra_info"]["responses"] == row["responses"]
         assert stored["extra_info"]["rankings"] == row["rankings"]
+        assert {type(rank) for rank in stored["extra_info"]["rankings"]} <= {int, type(None)}
 
 
 @given(
