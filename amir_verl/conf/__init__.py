@@ -1,0 +1,1 @@
+"""Hydra config groups: `amir` (what to train) and `platform` (where)."""

@@ -1,0 +1,63 @@
+"""Every registration of the plugin, in one place; verl loads this module in each process on `import verl`.
+
+Nothing heavy is imported here. The names are put into verl's registries when verl itself imports the module
+that holds them (importing the trainer up front would make `import verl` seconds slower in every Ray worker).
+"""
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import wrapt
+from packaging.specifiers import SpecifierSet
+
+SUPPORTED_VERL = ">=0.9.1,<0.10"
+
+
+def _register_losses(core_algos: Any) -> None:
+    from amir_verl.trainer.worker_loss import PREFIX, with_preferences
+
+    losses = {f"{PREFIX}{name}": loss for name, loss in core_algos.POLICY_LOSS_REGISTRY.items()}
+    losses["amir_grpo"] = core_algos.POLICY_LOSS_REGISTRY["vanilla"]
+    for name, loss in losses.items():
+        core_algos.register_policy_loss(name)(with_preferences(loss, name=name))
+
+
+def _register_trainers(_: Any) -> None:
+    import amir_verl.trainer.modes  # noqa: F401
+
+
+def _check_runs(verl_config: Any) -> None:
+    from amir_verl.trainer import preflight
+
+    preflight.install(verl_config)
+
+
+def _load() -> None:
+    import verl
+
+    if verl.__version__ not in SpecifierSet(SUPPORTED_VERL, prereleases=True):
+        print(
+            f"amir-verl: AMIR is off, verl {verl.__version__} is not supported: "
+            f"pip install 'verl{SUPPORTED_VERL}'",
+            file=sys.stderr,
+        )
+        return
+    if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
+        from amir_verl.platform import cpu, patches
+
+        cpu.set_environment()
+        patches.install()
+    wrapt.register_post_import_hook(_register_losses, "verl.trainer.ppo.core_algos")
+    wrapt.register_post_import_hook(_register_trainers, "verl.trainer.ppo.v1")
+    wrapt.register_post_import_hook(_check_runs, "verl.utils.config")
+
+
+try:
+    _load()
+except Exception:
+    # verl logs a failed plugin at DEBUG level and goes on (verl/__init__.py:76): say it where it is seen.
+    traceback.print_exc()
+    print("amir-verl: the plugin failed to load, AMIR is off (the error stands above)", file=sys.stderr)
+    raise

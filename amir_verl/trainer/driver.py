@@ -1,0 +1,186 @@
+"""The driver's side: what AMIR adds to a step of verl's PPO trainers.
+
+One mixin over verl's trainer classes. After verl has computed the advantages, the mixin mines the step's
+pairs, puts each response's siblings into the TransferQueue, and sets lambda.
+
+Shape suffixes: _N responses of the batch, _T tokens.
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+import transfer_queue as tq
+from omegaconf import DictConfig, open_dict
+from tensordict import TensorDict
+from torch import Tensor
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.core_algos import get_policy_loss_fn
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+from verl.utils.config import omega_conf_to_dataclass
+from verl.workers.utils.losses import ppo_loss
+
+from amir_verl.loss import mean_log_prob
+from amir_verl.mining import group_ids
+from amir_verl.preferences import Preferences, step_preferences
+from amir_verl.schedule import LambdaController
+from amir_verl.trainer import checkpoint
+from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
+from amir_verl.trainer.rows import describe_rows, neutral_rewards
+from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, WEIGHTS, preference_loss_fn
+
+
+class AmirTrainer(PPOTrainer):
+    """Mixin over a verl trainer: `class AmirSync(AmirTrainer, PPOTrainerSync)`."""
+
+    def __init__(self, config: DictConfig) -> None:
+        check_run(config)
+        self._amir = amir_config(config)
+        self._lambda = LambdaController(self._amir)
+        # verl picks its replay buffer, batch sizes and checkpoints by the mode's name (trainer_base.py:127,
+        # and self.trainer_mode after it): an unknown name would get the asynchronous paths.
+        with open_dict(config):
+            config.trainer.v1.trainer_mode = TRAINER_MODES[config.trainer.v1.trainer_mode]
+        super().__init__(config)
+
+    def _setup(self) -> None:
+        super()._setup()
+        self._actor_config = omega_conf_to_dataclass(self.config.actor_rollout_ref.actor)
+        loss_fn = partial(preference_loss_fn, loss_fn=partial(ppo_loss, config=self._actor_config))
+        self.actor_rollout_wg.set_loss_fn(loss_fn)
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        dropped_N = self._neutralise_broken_rewards(batch)
+        batch = super()._compute_advantage(batch, metrics)
+
+        fields = [
+            "response_mask",
+            "rm_scores",
+            "old_log_probs",
+            "advantages",
+            "ref_log_prob",
+            "rollout_is_weights",
+        ]
+        if self._amir.mask_truncated:
+            fields.append("responses")
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        data = data.to_padded_tensor()
+        preferences = self._mine(batch, data, dropped_N)
+        policy_NT = self._policy_gradient(data)
+        lambda_ = self._set_lambda(preferences, policy_NT, data["response_mask"], metrics)
+
+        entries = {
+            ANCHORS: preferences.jagged(preferences.anchor_M),
+            WEIGHTS: preferences.jagged(preferences.signed_weight_M),
+        }
+        # The workers see the fields that the batch names: those of the newest put.
+        batch = tq.kv_batch_put(
+            keys=batch.keys,
+            partition_id=batch.partition_id,
+            fields=TensorDict(entries, batch_size=len(batch)),
+        )
+        batch.extra_info[LAMBDA], batch.extra_info[BETA] = lambda_, preferences.beta
+        metrics.update(preferences.metrics)
+        metrics["amir/dropped_rewards"] = float(dropped_N.sum())
+        return batch
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        batch = super()._update_actor(batch, metrics)
+        # verl puts "actor/" before every metric of the actor's update.
+        for name in [name for name in metrics if name.startswith("actor/amir/")]:
+            metrics[name.removeprefix("actor/")] = metrics.pop(name)
+        self._lambda.end_step(policy_loss=metrics["actor/pg_loss"], preference_loss=metrics["amir/loss"])
+        return batch
+
+    def _save_checkpoint(self) -> None:
+        # Before verl's own, which ends by declaring the checkpoint whole.
+        checkpoint.save(self.config.trainer.default_local_dir, self.global_steps, self._lambda.state_dict())
+        super()._save_checkpoint()
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()
+        if self.global_steps > 0:
+            self._lambda.load_state_dict(checkpoint.load(self.config.trainer, self.global_steps))
+
+    def _neutralise_broken_rewards(self, batch: KVBatchMeta) -> Tensor:
+        """Give rows whose reward is NaN or infinite their group's mean, before verl computes advantages;
+        which, (N,).
+        """
+        scores = tq.kv_batch_get(
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=["rm_scores"]
+        )
+        scores = scores["rm_scores"]
+        reward_N = scores.to_padded_tensor(0.0).sum(-1) if scores.is_nested else scores.sum(-1)
+        broken_N = ~torch.isfinite(reward_N)
+        if bool(broken_N.any()):
+            group_N = group_ids([key.rsplit("_", 2)[0] for key in batch.keys])
+            fields = {"rm_scores": neutral_rewards(scores, reward_N, group_N)}
+            tq.kv_batch_put(
+                keys=batch.keys,
+                partition_id=batch.partition_id,
+                fields=TensorDict(fields, batch_size=len(batch)),
+            )
+        return broken_N
+
+    def _mine(self, batch: KVBatchMeta, data: TensorDict, dropped_N: Tensor) -> Preferences:
+        mask_NT = data["response_mask"].bool()
+        rows = describe_rows(batch.keys, batch.tags)
+        eligible_N = rows.final_N & ~rows.padding_N & ~dropped_N & mask_NT.any(-1)
+        if self._amir.mask_truncated:
+            full_N = mask_NT.sum(-1) >= self.config.data.max_response_length
+            last_N = data["responses"][torch.arange(len(batch)), mask_NT.sum(-1).clamp(min=1) - 1]
+            eligible_N &= ~(full_N & (last_N != self.tokenizer.eos_token_id))
+        use_reference = self._amir.reference != "none" and "ref_log_prob" in data
+        return step_preferences(
+            mean_log_prob(data["old_log_probs"], mask_NT),
+            data["rm_scores"].sum(-1),
+            rows.group_N,
+            eligible_N,
+            self._amir,
+            ref_mean_N=mean_log_prob(data["ref_log_prob"], mask_NT) if use_reference else None,
+            groups=int(rows.group_N[~rows.padding_N].unique().numel()),
+        )
+
+    def _policy_gradient(self, data: TensorDict) -> Tensor:
+        """dL_policy/dlogp at the old policy, (N, T), by verl's own policy loss on the driver: no model
+        pass.
+        """
+        actor = self._actor_config
+        mask_NT = data["response_mask"].bool()
+        actor.global_batch_info.update(
+            dp_size=1,
+            batch_num_tokens=int(mask_NT.sum()),
+            global_batch_size=len(data),
+            loss_scale_factor=actor.loss_scale_factor,
+        )
+        old_NT = data["old_log_probs"]
+        live_NT = old_NT.clone().requires_grad_()
+        policy_loss = get_policy_loss_fn(actor.policy_loss.loss_mode).__wrapped__
+        # clip_cov and others draw random tokens: the driver's own stream stays as it was.
+        with torch.random.fork_rng(devices=[]):
+            loss, _ = policy_loss(
+                old_log_prob=old_NT,
+                log_prob=live_NT,
+                advantages=data["advantages"],
+                response_mask=mask_NT,
+                loss_agg_mode=actor.loss_agg_mode,
+                config=actor,
+                rollout_is_weights=data.get("rollout_is_weights", None),
+            )
+        (gradient_NT,) = torch.autograd.grad(loss, live_NT, allow_unused=True)
+        return torch.zeros_like(old_NT) if gradient_NT is None else gradient_NT * mask_NT
+
+    def _set_lambda(
+        self, preferences: Preferences, policy_NT: Tensor, mask_NT: Tensor, metrics: dict[str, Any]
+    ) -> float:
+        length_N = mask_NT.bool().sum(-1).clamp(min=1)
+        preference_N = preferences.gradient_N / length_N  # dL_pref/dlogp of each token of the response
+        policy_norm = float(policy_NT.double().square().sum().sqrt())
+        preference_norm = float((preference_N.square() * length_N).sum().sqrt())
+        dot = float((policy_NT.double().sum(-1) * preference_N).sum())
+        lambda_ = self._lambda.begin_step(policy_norm=policy_norm, preference_norm=preference_norm)
+        metrics["amir/lambda"] = lambda_
+        metrics["amir/grad_ratio"] = lambda_ * preference_norm / policy_norm if policy_norm else 0.0
+        norms = policy_norm * preference_norm
+        metrics["amir/cos_policy"] = dot / norms if norms else 0.0
+        return lambda_

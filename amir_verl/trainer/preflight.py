@@ -1,0 +1,117 @@
+"""Checks of a verl run's settings that concern AMIR, made before Ray starts.
+
+verl 0.9.1 checks a run in `verl.utils.config.validate_config`,
+which `verl/trainer/main_ppo.py:176` calls before Ray starts, and offers no hook there: a trainer mode
+registered by a plugin runs first inside a Ray actor, behind a long remote traceback, and a policy loss
+selected without its trainer mode runs first after a rollout.
+"""
+
+import importlib.util
+import sys
+from functools import wraps
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from amir_verl.config import AmirConfig
+
+# Trainer modes of the plugin and the verl mode that each extends.
+TRAINER_MODES = {"amir_sync": "sync"}
+
+
+def amir_config(config: DictConfig) -> AmirConfig:
+    """The settings of AMIR from the `amir` node of a verl run.
+
+    Raises:
+        ValueError: the node is missing, or holds an unknown or wrong setting.
+    """
+    node = OmegaConf.select(config, "amir")
+    if node is None:
+        raise ValueError("the run has no `amir` settings: add +amir=grpo (or +amir=gspo, +amir=paper)")
+    return AmirConfig.from_mapping(OmegaConf.to_container(node, resolve=True))
+
+
+def check_run(config: DictConfig) -> None:
+    """Refuse a verl run whose settings for AMIR are wrong or contradict each other; do nothing for other
+    runs.
+
+    Raises:
+        ValueError: one line that says what is wrong and what to set.
+    """
+    mode = OmegaConf.select(config, "trainer.v1.trainer_mode")
+    loss = OmegaConf.select(config, "actor_rollout_ref.actor.policy_loss.loss_mode") or "vanilla"
+    amir_mode, amir_loss = str(mode).startswith("amir_"), str(loss).startswith("amir_")
+    if not (amir_mode or amir_loss or OmegaConf.select(config, "amir") is not None):
+        return
+    if not OmegaConf.select(config, "trainer.use_v1"):
+        raise ValueError("AMIR runs on verl's V1 trainer: set trainer.use_v1=True")
+    if amir_mode and mode not in TRAINER_MODES:
+        raise ValueError(f"trainer.v1.trainer_mode={mode} does not exist; known: {', '.join(TRAINER_MODES)}")
+    if not amir_mode:
+        raise ValueError(
+            f"policy_loss.loss_mode={loss} with trainer.v1.trainer_mode={mode} would train without "
+            f"preferences: set trainer.v1.trainer_mode=amir_{mode}, or just +amir=grpo"
+        )
+    if not amir_loss:
+        fitting = "amir_grpo" if loss == "vanilla" else f"amir_{loss}"
+        raise ValueError(
+            f"trainer.v1.trainer_mode={mode} with policy_loss.loss_mode={loss} would train without "
+            f"preferences: set actor_rollout_ref.actor.policy_loss.loss_mode={fitting}"
+        )
+    settings = amir_config(config)
+    _check_loss_name(loss)
+    rollout = config.actor_rollout_ref.rollout
+    if rollout.n < 2:
+        raise ValueError(
+            "AMIR compares responses of one prompt: actor_rollout_ref.rollout.n must be 2 or more, "
+            f"got {rollout.n}"
+        )
+    if settings.reference == "policy" and not _has_reference(config):
+        raise ValueError(
+            "amir.reference=policy needs verl's reference policy: set "
+            "actor_rollout_ref.actor.use_kl_loss=True (kl_loss_coef=0 if no KL penalty is wanted)"
+        )
+    filters = OmegaConf.select(config, "algorithm.filter_groups.enable")
+    sampler = OmegaConf.select(config, "trainer.v1.sampler.custom_sampler.name")
+    if filters and sampler == "QuickPollReplayBuffer":
+        raise ValueError(
+            "algorithm.filter_groups does not reach the sampler of +platform=cpu: "
+            "set trainer.v1.sampler.custom_sampler.path=null"
+        )
+    if OmegaConf.select(config, "distillation.enabled"):
+        raise ValueError(
+            "AMIR does not combine with verl's distillation loss: set distillation.enabled=False"
+        )
+    if rollout.name == "vllm" and importlib.util.find_spec("vllm") is None:
+        raise ValueError(
+            "rollout.name=vllm, but vLLM is not installed: pip install 'amir-verl[gpu]' "
+            "(without a GPU: bash scripts/install.sh cpu)"
+        )
+
+
+def _has_reference(config: DictConfig) -> bool:
+    return bool(config.algorithm.get("use_kl_in_reward", False) or config.actor_rollout_ref.actor.use_kl_loss)
+
+
+def _check_loss_name(loss: str) -> None:
+    from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY
+
+    known = sorted(name for name in POLICY_LOSS_REGISTRY if name.startswith("amir_"))
+    if loss not in known:
+        raise ValueError(f"policy_loss.loss_mode={loss} does not exist; known: {', '.join(known)}")
+
+
+def install(verl_config: Any) -> None:
+    """Make `verl.utils.config.validate_config` check AMIR's settings first."""
+    validate = verl_config.validate_config
+
+    @wraps(validate)
+    def validate_with_amir(config: DictConfig, *args: Any, **kwargs: Any) -> None:
+        try:
+            check_run(config)
+        except ValueError as error:
+            # A user's mistake is one line, not a traceback through hydra.
+            sys.exit(f"amir-verl: {error}")
+        validate(config, *args, **kwargs)
+
+    verl_config.validate_config = validate_with_amir

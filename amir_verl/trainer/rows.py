@@ -1,0 +1,58 @@
+"""What the rows of a verl batch are: their group, whether they pad, whether they close their session.
+
+Shape suffixes: _N rows of the batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from amir_verl.mining import group_ids
+
+
+class Rows(NamedTuple):
+    """group_N: integers, a prompt each; padding_N: synthetic rows; final_N: last output of their session."""
+
+    group_N: Tensor
+    padding_N: Tensor
+    final_N: Tensor
+
+
+def describe_rows(keys: Sequence[str], tags: Sequence[Mapping]) -> Rows:
+    """Read the rows from verl's keys `{uid}_{session}_{index}` and tags.
+
+    A session may leave several rows (an agent that answers in parts). Its reward belongs to the last, which
+    is the one verl computes the group's advantages from, so that row alone stands for the session.
+    """
+    uids, sessions, indices = zip(*(key.rsplit("_", 2) for key in keys), strict=True)
+    session_N = group_ids([f"{uid}_{session}" for uid, session in zip(uids, sessions, strict=True)])
+    index_N = torch.tensor([int(index) for index in indices])
+    last = torch.zeros(int(session_N.max()) + 1, dtype=torch.long).scatter_reduce(
+        0, session_N, index_N, "amax"
+    )
+    return Rows(
+        group_N=group_ids(uids),
+        padding_N=torch.tensor([bool(tag.get("is_padding", False)) for tag in tags]),
+        final_N=index_N == last[session_N],
+    )
+
+
+def neutral_rewards(scores: Tensor, reward_N: Tensor, group_N: Tensor) -> Tensor:
+    """Token scores, nested (N, T), with the mean reward of the group in place of rewards that are not finite.
+
+    The mean gives such a row the advantage 0; without it one NaN would reach every response of its group.
+    """
+    finite_N = torch.isfinite(reward_N)
+    sums = torch.zeros(int(group_N.max()) + 1, dtype=reward_N.dtype)
+    counts = sums.clone().index_add_(0, group_N, finite_N.to(sums.dtype))
+    sums.index_add_(0, group_N, torch.where(finite_N, reward_N, 0.0))
+    mean_N = (sums / counts.clamp(min=1))[group_N]
+    rows = []
+    for row, score_T in enumerate(scores.unbind()):
+        if not bool(finite_N[row]):
+            score_T = torch.zeros_like(score_T)
+            score_T[-1:] = mean_N[row]
+        rows.append(score_T)
+    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)

@@ -1,0 +1,123 @@
+"""The worker's side: verl's own policy losses with the preference term added.
+
+verl hands a registered policy loss the log-probabilities, but not the preferences; the loss function around
+it sees the whole micro-batch (`verl/workers/utils/losses.py`, ppo_loss). So `preference_loss_fn`, given to
+the workers by `set_loss_fn`, opens the micro-batch's preferences for the policy loss that runs inside it.
+
+Shape suffixes: _B responses of a micro-batch, _T tokens, _M entries of the micro-batch.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from amir_verl.loss import anchored_terms, mean_log_prob
+
+PREFIX = "amir_"
+ANCHORS, WEIGHTS = "amir_anchors", "amir_weights"
+LAMBDA, BETA = "amir_lambda", "amir_beta"
+
+
+@dataclass
+class MicroBatchPreferences:
+    """The entries of one micro-batch, and what the policy loss found while it ran."""
+
+    anchor_M: Tensor
+    signed_weight_M: Tensor
+    count_B: Tensor
+    beta: float
+    lambda_: float
+    # Turns a sum over this rank's responses into its share of the global batch's mean.
+    scale: float
+    policy_loss: Tensor | None = None
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+_open_preferences: ContextVar[MicroBatchPreferences | None] = ContextVar("amir_preferences", default=None)
+
+
+def with_preferences(policy_loss: Callable, *, name: str) -> Callable:
+    """A policy loss of verl's plus lambda times the preference term, to be registered under `name`.
+
+    Raises:
+        ValueError: when it runs outside an amir trainer mode, which alone brings the preferences.
+    """
+
+    @wraps(policy_loss)
+    def amir_policy_loss(
+        old_log_prob: Tensor,
+        log_prob: Tensor,
+        advantages: Tensor,
+        response_mask: Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        preferences = _open_preferences.get()
+        if preferences is None:
+            raise ValueError(
+                f"the policy loss {name} needs an amir trainer mode: set trainer.v1.trainer_mode=amir_sync, "
+                "or just +amir=grpo"
+            )
+        loss, metrics = policy_loss(old_log_prob, log_prob, advantages, response_mask, *args, **kwargs)
+        preferences.policy_loss = loss.detach()
+        return loss + _preference_term(preferences, log_prob, old_log_prob, response_mask), metrics
+
+    return amir_policy_loss
+
+
+def _preference_term(
+    preferences: MicroBatchPreferences, log_prob_BT: Tensor, old_log_prob_BT: Tensor, mask_BT: Tensor
+) -> Tensor:
+    mean_B = mean_log_prob(log_prob_BT, mask_BT)
+    row_M = torch.repeat_interleave(preferences.count_B)
+    terms_M = anchored_terms(
+        mean_B[row_M], preferences.anchor_M, preferences.signed_weight_M, preferences.beta
+    )
+    both_ends = terms_M.sum() * preferences.scale
+    drift_B = (mean_B.detach() - mean_log_prob(old_log_prob_BT, mask_BT)).abs()
+    # A pair stands in the sum from either end: half of it is L_pref.
+    preferences.metrics["amir/loss"] = 0.5 * both_ends.detach()
+    preferences.metrics["amir/drift"] = drift_B.sum() * preferences.scale
+    return preferences.lambda_ * both_ends
+
+
+def preference_loss_fn(*, loss_fn: Callable, model_output: Any, data: Any, dp_group: Any = None) -> Any:
+    """verl's loss function `loss_fn`, run with the preferences of the micro-batch `data` open to the policy
+    loss.
+
+    Meant for `functools.partial(preference_loss_fn, loss_fn=...)` and verl's `set_loss_fn`.
+    """
+    from verl.utils import tensordict_utils as tu
+    from verl.utils.metric import AggregationType, Metric
+
+    anchors, weights = data[ANCHORS], data[WEIGHTS]
+    if anchors.is_nested:
+        anchor_M, weight_M, count_B = anchors.values(), weights.values(), anchors.offsets().diff()
+    else:  # rows of one length come back stacked from some queues
+        anchor_M, weight_M = anchors.flatten(), weights.flatten()
+        count_B = torch.full((len(anchors),), anchors.shape[1], device=anchors.device)
+    preferences = MicroBatchPreferences(
+        anchor_M=anchor_M,
+        signed_weight_M=weight_M,
+        count_B=count_B,
+        beta=tu.get_non_tensor_data(data, key=BETA, default=None),
+        lambda_=tu.get_non_tensor_data(data, key=LAMBDA, default=None),
+        scale=data["dp_size"] / data["global_batch_size"],
+    )
+    token = _open_preferences.set(preferences)
+    try:
+        loss, metrics = loss_fn(model_output=model_output, data=data, dp_group=dp_group)
+    finally:
+        _open_preferences.reset(token)
+    # Each micro-batch holds its share of the global mean, so these add up.
+    for name, value in preferences.metrics.items():
+        metrics[name] = Metric(value=value, aggregation=AggregationType.SUM)
+    if preferences.policy_loss is not None and "actor/pg_loss" in metrics:
+        plain = metrics["actor/pg_loss"]
+        metrics["actor/pg_loss"] = Metric(value=preferences.policy_loss, aggregation=plain.aggregation)
+    return loss, metrics
