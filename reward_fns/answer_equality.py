@@ -22,6 +22,12 @@ _ASSIGNMENT = re.compile(
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])")
 _MATHEMATICS = re.compile(r"[0-9\\^_+*/=<>|-]|(?<![A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])")
+_PLAIN_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt ?\(([^()]*)\)")
+_PLAIN_FUNCTION = re.compile(r"(?<![A-Za-z\\])(pi|sin|cos|tan|ln|log|exp|arcsin|arccos|arctan)(?![A-Za-z])")
+# Physicists' names that the engine's parser does not know, and symbols that no answer uses.
+_STAND_INS = {"E_": "\\Upsilon_", "\\hbar": "\\Xi "}
+_UNKNOWN_NAME = re.compile(r"(?<![A-Za-z\\])E_|\\hbar(?![A-Za-z])")
+_NUMBER_BEFORE_FRACTION = re.compile(r"(?<![_0-9.])([0-9]+) ?\((?=\\frac)")
 _STATEMENT = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}(?: [A-Za-z]{2,}){2,}")
 
 
@@ -49,9 +55,7 @@ def _equal(gold: str, answer: str, comparison: Comparison, depth: int) -> bool:
         return False
     gold_number, answer_number = read_number(gold), read_number(answer)
     if gold_number and answer_number:
-        same = numbers_equal(gold_number, answer_number, rel_tol=comparison.rel_tol)
-        if same or "," not in gold + answer:
-            return same
+        return numbers_equal(gold_number, answer_number, rel_tol=comparison.rel_tol)
     gold_words, answer_words = plain_words(gold), plain_words(answer)
     if gold_words or answer_words:
         return gold_words == answer_words
@@ -60,7 +64,8 @@ def _equal(gold: str, answer: str, comparison: Comparison, depth: int) -> bool:
         gold = gold if read_parts(gold) else gold_inner
         answer = answer if read_parts(answer) else answer_inner
         return _equal(gold, answer, comparison, depth + 1)
-    gold_parts, answer_parts = read_parts(gold), read_parts(answer)
+    # The comma of `1,200` makes no list of a gold answer; in an answer it may (`100,200` for the gold `100, 200`).
+    gold_parts, answer_parts = None if gold_number else read_parts(gold), read_parts(answer)
     gold_value, answer_value = _values_of_assignments(gold, answer, gold_parts, answer_parts)
     if gold_value is None or answer_value is None:
         return False
@@ -186,7 +191,15 @@ def _engine_equal(gold: str, answer: str, comparison: Comparison) -> bool:
         return False
     if not all(_fit_for_engine(text) for text in (gold, answer)):
         return False
-    return ENGINE.equal(gold, answer, comparison.engine_time)
+    return ENGINE.equal(_engine_latex(gold), _engine_latex(answer), comparison.engine_time)
+
+
+def _engine_latex(text: str) -> str:
+    """Plain spellings that LaTeX reads as products of letters, and a product it reads as a mixed number."""
+    text = _PLAIN_ROOT.sub(r"\\sqrt{\1}", text.replace("**", "^"))
+    text = _PLAIN_FUNCTION.sub(r"\\\1", text)
+    text = _UNKNOWN_NAME.sub(lambda match: _STAND_INS[match.group()], text)
+    return _NUMBER_BEFORE_FRACTION.sub(r"\1 \\cdot (", text)
 
 
 def _fit_for_engine(text: str) -> bool:

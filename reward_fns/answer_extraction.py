@@ -30,8 +30,12 @@ _LAST_NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.\\])-?(?:\\?[$£€]\s?)?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+(?![0-9])|[0-9]+)"
     r"(?:\.[0-9]+)?(?:/[0-9]+(?![0-9.]))?(?:\s?\\?%)?|(?<![0-9A-Za-z])-?\.[0-9]+"
 )
-# Three words before anything else: a sentence about the answer.
-_STATEMENT = re.compile(r"[A-Za-z']+,?(?: [A-Za-z'$]+,?){2}(?![A-Za-z])")
+# Two words before anything else: a sentence about the answer.
+_STATEMENT = re.compile(r"(?:[A-Za-z']{2,}|I|A),? [A-Za-z']{2,}(?![A-Za-z])")
+# A number's end in a sentence: nothing more, or words that are neither a variable nor a function.
+_NUMBER_ENDS = re.compile(
+    r"[ ,;:*]*$|[,;:*]*\s+\(?(?!(?:sqrt|pi|sin|cos|tan|log|ln|exp)(?![A-Za-z]))[A-Za-z]{2,}"
+)
 _LIST_GAP = re.compile(r"\s*(?:,|;|/)?\s*(?:(?:or|and)\s*)?")
 
 
@@ -81,7 +85,7 @@ def _marked_answer(text: str) -> ExtractedAnswer | None:
     if "####" in text:
         content = _HASHES.findall(text)[-1].strip()
         if content:
-            return ExtractedAnswer(_without_sentence(content), "hashes")
+            return ExtractedAnswer(_from_statement(content), "hashes")
     if phrase := _last_phrase(text):
         return ExtractedAnswer(phrase, "phrase")
     return None
@@ -161,12 +165,7 @@ def _without_sentence(text: str) -> str:
     numbers = list(_LAST_NUMBER.finditer(sentence))
     if numbers and not sentence[: numbers[0].start()].strip(" *"):
         run = _first_run(sentence, numbers)
-        rest = sentence[run[-1].end() :]
-        if (
-            not rest
-            or rest[0] in " *,;:"
-            and not re.match(r"[ ]?(?:[-+*/^=(<>\\]|x )", rest.replace("*", ""))
-        ):
+        if _NUMBER_ENDS.match(sentence, run[-1].end()):
             return sentence[run[0].start() : run[-1].end()]
     return _from_statement(sentence.strip(" *_\t"))
 

@@ -19,13 +19,21 @@ PARENT_CHECK_MS = 5000
 
 def engine_verdict(gold: str, answer: str) -> bool:
     """Whether math-verify holds `answer` to equal `gold`; both are LaTeX or plain text without delimiters."""
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+    from math_verify import LatexExtractionConfig, parse, verify
 
-    # A box makes the whole text one expression. Our own clock replaces the signals that math-verify would set.
-    targets = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
-    parsed_gold = parse("\\boxed{" + gold + "}", targets, parsing_timeout=None)
-    parsed_answer = parse("\\boxed{" + answer + "}", targets, parsing_timeout=None)
-    return bool(verify(parsed_gold, parsed_answer, timeout_seconds=None))
+    # A box makes the whole text one expression. First match alone and no fallback: else, of an expression that cannot
+    # be parsed, one fraction would stand for all of it. The parent's clock replaces math-verify's signals.
+    parsed_gold, parsed_answer = (
+        parse(
+            "\\boxed{" + text + "}",
+            (LatexExtractionConfig(boxed_match_priority=0),),
+            fallback_mode="no_fallback",
+            extraction_mode="first_match",
+            parsing_timeout=None,
+        )
+        for text in (gold, answer)
+    )
+    return bool(parsed_gold and parsed_answer and verify(parsed_gold, parsed_answer, timeout_seconds=None))
 
 
 def read_line(buffer: bytearray, parent: int) -> bytes | None:
