@@ -7,9 +7,11 @@ any JSONL or parquet with a prompt id and a correctness.
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from amir_verl.data.row_files import PlacedRow, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +104,10 @@ def sample_from_row(
     truncated = row.get("truncated")
     if truncated is None and isinstance(row.get("finish_reason"), str):
         truncated = row["finish_reason"] == "length"
-    confidence = _number(row.get("confidence"))
+    given = (
+        _number(row.get("confidence_given", 1)) != 0
+    )  # reward functions fill in a number where none was stated
+    confidence = _number(row.get("confidence")) if given else math.nan
     pred = row.get("pred")
     return {
         "prompt_id": _prompt_id(row, prompt_key),
@@ -120,37 +125,13 @@ def sample_from_row(
     }
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row number from 1, row) of a JSONL or parquet file."""
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as parquet
-
-        try:
-            table = parquet.read_table(path)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from None
-        yield from enumerate(table.to_pylist(), start=1)
-        return
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{path}, row {number}: not JSON ({error})") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, row {number}: not an object but {type(row).__name__}")
-            yield number, row
-
-
-def _final_rows_of_sessions(rows: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+def _final_rows_of_sessions(rows: list[PlacedRow]) -> list[PlacedRow]:
     """verl writes one row for each model output of a session (`{uid}_{session}_{index}`): the last counts."""
     last: dict[str, tuple[int, int]] = {}
-    for position, (number, row) in enumerate(rows):
+    for position, (place, row) in enumerate(rows):
         session, _, index = _text(row.get("uid")).rpartition("_")
         if "output" not in row or not session or not index.isdigit():
-            last[f"row {number}"] = (0, position)
+            last[place] = (0, position)
         elif session not in last or int(index) > last[session][0]:
             last[session] = (int(index), position)
     return [rows[position] for _, position in sorted(last.values(), key=lambda entry: entry[1])]
@@ -166,7 +147,7 @@ def read_samples(
     """Samples of one file, a row each, with `COLUMNS`.
 
     Args:
-        path: a .parquet file, else JSON lines.
+        path: .parquet, .jsonl or .json.
         prompt_key: field that names the problem; else the first of `PROMPT_KEYS`, and for verl's dumps the
             text of prompt and reference answer.
         correct_key: field that holds the correctness; else the first of `CORRECT_KEYS`.
@@ -178,15 +159,13 @@ def read_samples(
     import pandas as pd
 
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
     samples = []
-    for number, row in _final_rows_of_sessions(list(_rows(path))):
+    for place, row in _final_rows_of_sessions(list(read_rows(path))):
         try:
             sample = sample_from_row(row, prompt_key=prompt_key, correct_key=correct_key, threshold=threshold)
         except ValueError as error:
-            raise ValueError(f"{path}, row {number}: {error}") from None
-        samples.append(sample | {"sample_id": _text(row.get("sample_id", row.get("uid"))) or str(number)})
-    if not samples:
-        raise ValueError(f"{path}: holds no rows")
+            raise ValueError(f"{place}: {error}") from None
+        samples.append(
+            sample | {"sample_id": _text(row.get("sample_id", row.get("uid"))) or place.rpartition(" ")[2]}
+        )
     return pd.DataFrame(samples, columns=list(COLUMNS))

@@ -73,12 +73,14 @@ def test_length_truncation_and_confidence(tmp_path):
     rows = [
         {"id": 1, "acc": 1, "response": "abcd", "length": 2, "finish_reason": "length", "confidence": 0.9},
         {"id": 1, "acc": 0, "output": "abc", "truncated": False, "confidence": 7},
+        {"id": 1, "acc": 0, "confidence": 0.0, "confidence_given": 0.0},
     ]
     samples = read_samples(write(tmp_path / "rows.jsonl", rows))
-    assert samples["length"].tolist() == [2.0, 3.0]
-    assert samples["length_unit"].tolist() == ["tokens", "characters"]
-    assert samples["truncated"].tolist() == [True, False]
-    assert samples["confidence"][0] == 0.9 and np.isnan(samples["confidence"][1])  # 7 is no confidence
+    assert samples["length"].tolist()[:2] == [2.0, 3.0]
+    assert samples["length_unit"].tolist()[:2] == ["tokens", "characters"]
+    assert samples["truncated"].tolist() == [True, False, None]
+    assert samples["confidence"][0] == 0.9
+    assert np.isnan(samples["confidence"][1:]).all()  # 7 is no confidence, and the third stated none
 
 
 def test_parquet_rows_survive_the_round_trip(tmp_path):
@@ -93,15 +95,15 @@ def test_parquet_rows_survive_the_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"id": 1, "acc": 1}, "{broken"], r"row 2: not JSON"),
-        (["[1, 2]"], r"row 1: not an object but list"),
-        (["[" * 100_000], r"row 1: not JSON"),
+        ([{"id": 1, "acc": 1}, "{broken"], r"row 2: not valid JSON"),
+        (["[1, 2]"], r"row 1: is list, expected an object"),
+        (["[" * 100_000], r"row 1: JSON that cannot be read"),
         ([{"id": 1}], r"row 1: no correctness: expected one of correct, acc"),
         ([{"id": 1, "acc": 1}, {"acc": 1}], r"row 2: no prompt id: expected one of prompt_id"),
         ([{"id": 1, "score": 0.5}], r"row 1: score is 0\.5, but correctness is 0 or 1"),
         ([{"id": 1, "acc": "yes"}], r"row 1: acc is 'yes'"),
         ([{"id": 1, "acc": 10**400}], r"row 1: acc is 1000"),
-        ([], r"holds no rows"),
+        ([], r"has no rows"),
     ],
 )
 def test_bad_files_are_one_line_naming_file_and_row(tmp_path, rows, message):
@@ -115,7 +117,7 @@ def test_a_missing_file_and_a_false_parquet_are_named(tmp_path):
     with pytest.raises(ValueError, match="no such file"):
         read_samples(tmp_path / "none.jsonl")
     (tmp_path / "rows.parquet").write_bytes(b"not parquet")
-    with pytest.raises(ValueError, match=r"rows\.parquet: not a readable parquet file"):
+    with pytest.raises(ValueError, match=r"rows\.parquet: not readable as parquet"):
         read_samples(tmp_path / "rows.parquet")
 
 
