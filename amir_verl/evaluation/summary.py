@@ -5,7 +5,7 @@ Shape suffixes: P problems.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -101,6 +101,38 @@ def summarise(samples: "pd.DataFrame", *, ks: Sequence[int] = KS, seed: int = 0)
         calibration=calibration_error(stated["confidence"], stated["correct"]) if len(stated) else None,
         confidence_share=len(stated) / len(samples),
     )
+
+
+def summaries_by_source(samples: "pd.DataFrame") -> dict[str, Summary]:
+    """One summary a data source, and one of all where there are several; k in powers of two up to the samples."""
+    most = int(samples.groupby("prompt_id").size().max())
+    ks = [2**i for i in range(most.bit_length())]
+    parts = {str(name): summarise(part, ks=ks) for name, part in samples.groupby("data_source", sort=False)}
+    return parts | {"all": summarise(samples, ks=ks)} if len(parts) > 1 else parts
+
+
+def summary_record(summary: Summary) -> dict[str, Any]:
+    """The summary as JSON; unknown figures are null."""
+
+    def known(value: float) -> float | None:
+        return None if np.isnan(value) else value
+
+    calibration = summary.calibration
+    return {
+        "problems": summary.num_problems,
+        "samples": summary.num_samples,
+        "rates": {
+            name: [rate.mean, known(rate.low), known(rate.high)] for name, rate in summary.rates.items()
+        },
+        "length_unit": summary.length_unit,
+        "mean_length": known(summary.mean_length),
+        "mean_length_correct": known(summary.mean_length_correct),
+        "mean_length_wrong": known(summary.mean_length_wrong),
+        "truncation_share": known(summary.truncation_share),
+        "confidence_share": summary.confidence_share,
+        "ece": calibration.ece if calibration else None,
+        "brier": calibration.brier if calibration else None,
+    }
 
 
 def format_summary(summaries: dict[str, Summary]) -> str:
