@@ -24,13 +24,13 @@ from amir_verl.evaluation.questions import find_data, read_questions
 from amir_verl.evaluation.samples import read_samples
 from amir_verl.evaluation.sampling import (
     SamplingSettings,
+    check_reward,
     encode_prompts,
     load_reward,
     sample_responses,
     score_completions,
 )
 from amir_verl.evaluation.summary import format_summary, summaries_by_source, summary_record
-
 
 MATH_REWARD = Path(__file__).resolve().parents[1] / "reward_fns" / "math_reward.py"
 
@@ -87,6 +87,7 @@ def evaluate(args: argparse.Namespace) -> None:
     reward = load_reward(args.reward, args.reward_name, **dict(args.reward_kwargs))
     paths = find_data(args.data.split(","), args.data_dir)
     questions = [question for path in paths for question in read_questions(path, limit=args.limit)]
+    check_reward(questions, reward)
     prompts = encode_prompts(args.model, questions, max_tokens=args.max_tokens)
     args.out.mkdir(parents=True, exist_ok=True)
     print(f"{len(questions)} questions x {args.samples} responses from {args.model}")

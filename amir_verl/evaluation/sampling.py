@@ -73,7 +73,7 @@ def encode_prompts(model: str, questions: Sequence[Question], *, max_tokens: int
     """Token ids of every question under the model's chat template, with the start of the assistant's turn.
 
     Raises:
-        ValueError: no chat template, or a prompt that with `max_tokens` exceeds the model's length; names the row.
+        ValueError: no chat template, or prompt and `max_tokens` exceed the model's length (row named).
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -90,7 +90,7 @@ def encode_prompts(model: str, questions: Sequence[Question], *, max_tokens: int
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         if limit is not None and len(ids) + max_tokens > limit:
             raise ValueError(
-                f"{question.place}: {len(ids)} prompt tokens and {max_tokens} new ones exceed the model's {limit}"
+                f"{question.place}: {len(ids)} prompt and {max_tokens} new tokens exceed the model's {limit}"
             )
         encoded.append(ids)
     return encoded
@@ -104,6 +104,7 @@ def sample_responses(
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     from vllm import LLM, SamplingParams, TokensPrompt
 
     longest = max(len(ids) for ids in prompts) + settings.max_tokens
@@ -130,24 +131,36 @@ def _completion(output: Any) -> Completion:
     return Completion(output.text, tokens, output.finish_reason == "length", mean)
 
 
+def check_reward(questions: Sequence[Question], reward: Reward) -> None:
+    """Score an empty response to every question, so that a bad row shows before hours of sampling, not after.
+
+    Raises:
+        ValueError: as `score_completions`.
+    """
+    empty = Completion(text="", num_tokens=0, truncated=False, logprob_mean=float("nan"))
+    score_completions(questions, [[empty]] * len(questions), reward, progress=False)
+
+
 def score_completions(
-    questions: Sequence[Question], completions: Sequence[Sequence[Completion]], reward: Reward
+    questions: Sequence[Question],
+    completions: Sequence[Sequence[Completion]],
+    reward: Reward,
+    *,
+    progress: bool = True,
 ) -> "pd.DataFrame":
     """One row a sample: `samples.COLUMNS`, then score, ground_truth and what else the reward returned.
 
     Raises:
-        ValueError: the reward gives no correctness (acc, or a score of 0 or 1); names the question's file and row.
+        ValueError: the reward refuses a question, or gives no correctness (acc, or a score of 0 or 1); names
+            the question's file and row.
     """
     import pandas as pd
     from tqdm import tqdm
 
     rows = []
-    for question, group in zip(tqdm(questions, desc="scoring", unit=" questions"), completions, strict=True):
+    shown = tqdm(questions, desc="scoring", unit=" questions", disable=not progress)
+    for question, group in zip(shown, completions, strict=True):
         for index, completion in enumerate(group):
-            verdict = reward(
-                question.data_source, completion.text, question.ground_truth, question.extra_info
-            )
-            verdict = verdict if isinstance(verdict, dict) else {"score": verdict}
             fields = {
                 "prompt_id": question.prompt_id,
                 "data_source": question.data_source,
@@ -157,15 +170,15 @@ def score_completions(
                 "truncated": completion.truncated,
                 "logprob_mean": completion.logprob_mean,
             }
+            given = (question.data_source, completion.text, question.ground_truth, question.extra_info)
             try:
+                verdict = reward(*given)
+                verdict = verdict if isinstance(verdict, dict) else {"score": verdict}
                 row = sample_from_row({k: v for k, v in verdict.items() if k not in fields} | fields)
             except ValueError as error:
-                raise ValueError(f"{question.place}: the reward's result is unusable: {error}") from None
+                raise ValueError(f"{question.place}: reward: {error}") from None
             more = {k: v for k, v in verdict.items() if k not in row}
-            rows.append(
-                row
-                | {"sample_id": f"{question.prompt_id}/{index}", "ground_truth": str(question.ground_truth)}
-                | more
-            )
+            own = {"sample_id": f"{question.prompt_id}/{index}", "ground_truth": str(question.ground_truth)}
+            rows.append(row | own | more)
     table = pd.DataFrame(rows)
     return table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]

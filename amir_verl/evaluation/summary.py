@@ -104,7 +104,7 @@ def summarise(samples: "pd.DataFrame", *, ks: Sequence[int] = KS, seed: int = 0)
 
 
 def summaries_by_source(samples: "pd.DataFrame") -> dict[str, Summary]:
-    """One summary a data source, and one of all where there are several; k in powers of two up to the samples."""
+    """One summary a data source, and one of all where there are several; k in powers of two."""
     most = int(samples.groupby("prompt_id").size().max())
     ks = [2**i for i in range(most.bit_length())]
     parts = {str(name): summarise(part, ks=ks) for name, part in samples.groupby("data_source", sort=False)}
