@@ -1,4 +1,4 @@
-"""Whether two answers are the same: by their text, as exact numbers, as words, part by part, and last symbolically."""
+"""Whether two answers are the same: as text, as exact numbers, as words, part by part, and last symbolically."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ _MAX_NESTING = 4
 
 _NAME = r"(?:\\?[A-Za-z]+(?:_\{?\\?[A-Za-z0-9]+(?: ?\}|(?![A-Za-z])))?'*)"
 _ASSIGNMENT = re.compile(
-    rf"(?P<name>(?:\\angle )?(?:{_NAME} ?){{1,4}}(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?) ?(?:=|:|\\in(?![A-Za-z])) ?"
+    rf"(?P<name>(?:\\angle )?(?:{_NAME} ?){{1,4}}(?:\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?) ?"
+    r"(?:=|:|\\in(?![A-Za-z])) ?"
     r"(?P<value>[^=<>].*)",
     re.DOTALL,
 )
@@ -41,7 +42,7 @@ class Comparison:
 
 
 def answers_equal(gold: str, answer: str, comparison: Comparison) -> bool:
-    """Whether `answer` is the gold answer. Both are as they were written; hostile text is only ever compared."""
+    """Whether `answer` is the gold answer. Both are as they were written."""
     gold_text, answer_text = clean_answer(gold), clean_answer(answer)
     if not gold_text or not answer_text:
         return False
@@ -64,7 +65,8 @@ def _equal(gold: str, answer: str, comparison: Comparison, depth: int) -> bool:
         gold = gold if read_parts(gold) else gold_inner
         answer = answer if read_parts(answer) else answer_inner
         return _equal(gold, answer, comparison, depth + 1)
-    # The comma of `1,200` makes no list of a gold answer; in an answer it may (`100,200` for the gold `100, 200`).
+    # The comma of `1,200` makes no list of a gold answer; in an answer it may (`100,200` for the gold `100,
+    # 200`).
     gold_parts, answer_parts = None if gold_number else read_parts(gold), read_parts(answer)
     gold_value, answer_value = _values_of_assignments(gold, answer, gold_parts, answer_parts)
     if gold_value is None or answer_value is None:
@@ -81,10 +83,10 @@ def _equal(gold: str, answer: str, comparison: Comparison, depth: int) -> bool:
 def _values_of_assignments(
     gold: str, answer: str, gold_parts: Parts | None, answer_parts: Parts | None
 ) -> tuple[str | None, str | None]:
-    """What stands right of `x =`, `f(x) =`, `x \\in`; unchanged if nothing does; None for two different names.
+    """What stands right of `x =`, `f(x) =`, `x \\in`; unchanged if nothing does; None for two names.
 
-    A name of words (`Total = 5`) says nothing. `x = 1, 2` keeps its name for the first item alone, so it is removed
-    here; in `x = 1, y = 2` each item has its own, which the items settle among themselves.
+    A name of words (`Total = 5`) says nothing. `x = 1, 2` keeps its name for the first item alone, so it is
+    removed here; in `x = 1, y = 2` each item has its own, which the items settle among themselves.
     """
     gold_match = None if gold_parts and gold.count("=") > 1 else _ASSIGNMENT.fullmatch(gold)
     answer_match = None if answer_parts and answer.count("=") > 1 else _ASSIGNMENT.fullmatch(answer)
@@ -169,7 +171,7 @@ def _unordered_equal(
         return False
     without_engine = Comparison(comparison.engine_time, comparison.rel_tol, use_engine=False)
     left = list(answer)
-    for way in (without_engine, comparison):
+    for way in (without_engine, comparison) if comparison.use_engine else (comparison,):
         unmatched = []
         for item in gold:
             partner = next((other for other in left if _equal(item, other, way, depth + 1)), None)
@@ -180,8 +182,6 @@ def _unordered_equal(
         gold = tuple(unmatched)
         if not gold:
             return True
-        if not way.use_engine or way is comparison:
-            continue
     return False
 
 

@@ -1,8 +1,9 @@
 """Which part of a response is its answer. One answer a response: the policy is in docs/rewards.md.
 
-Everything up to the last `</think>` is thought, not answer, and an unclosed `<think>` hides what follows it. Of the
-rest, the first of these that is there: the last `<answer>`, the last `\\boxed{}`, the last `####`, the last "answer
-is", the last number. Where the model lists several things in that place, the whole list is its answer.
+Everything up to the last `</think>` is thought, not answer, and an unclosed `<think>` hides what follows it.
+Of the rest, the first of these that is there: the last `<answer>`, the last `\\boxed{}`, the last `####`, the
+last "answer is", the last number. Where the model lists several things in that place, the whole list is its
+answer.
 """
 
 import re
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 MAX_TAIL_CHARS = 20_000
 # A model that repeats itself for pages: the answer is near the end of these.
 _MAX_PHRASE_CHARS = 400
+_MAX_BOXES = 32
+_MAX_BOX_CHARS = 4000
 
 _HIDDEN_BLOCK = re.compile(r"<(analysis|confidence)>(?:(?!<\1>).)*?</\1>", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
+_UNBRACED = re.compile(r"[0-9]+(?:\.[0-9]+)?|[A-Za-z]")
 _BETWEEN = re.compile(r"[\s$,;.*]*(?:(?:or|and|\\text\s*\{\s*(?:or|and)\s*\})[\s$]*)?")
 _HASHES = re.compile(r"####[ \t]*:?[ \t]*([^\n]*)")
 _PHRASE = re.compile(
@@ -41,7 +45,7 @@ _LIST_GAP = re.compile(r"\s*(?:,|;|/)?\s*(?:(?:or|and)\s*)?")
 
 @dataclass(frozen=True)
 class ExtractedAnswer:
-    """The answer's text and where it stood: tag, boxed, hashes, phrase, number, or none (then the text is empty)."""
+    """The answer's text and where it stood: tag, boxed, hashes, phrase, number, letter, or none (empty)."""
 
     text: str
     source: str
@@ -51,7 +55,7 @@ NO_ANSWER = ExtractedAnswer("", "none")
 
 
 def visible_part(response: str) -> str:
-    """What the reader sees: the end of the text after the last `</think>`, without analysis and confidence."""
+    """What the reader sees: the end of what follows the last `</think>`, without analysis and confidence."""
     response = (
         response[response.rfind("</think>") + len("</think>") :] if "</think>" in response else response
     )
@@ -94,10 +98,7 @@ def _marked_answer(text: str) -> ExtractedAnswer | None:
 def _last_boxed(text: str) -> str | None:
     """The content of the last complete box; boxes with only commas or "and" between them are one list."""
     boxes = []
-    position = text.find("\\")
-    if position < 0:
-        return None
-    for match in _BOX.finditer(text):
+    for match in list(_BOX.finditer(text))[-_MAX_BOXES:]:
         if content := _braced(text, match.end()):
             boxes.append((match.start(), content[1], content[0]))
     if not boxes:
@@ -116,10 +117,10 @@ def _last_boxed(text: str) -> str | None:
 def _braced(text: str, position: int) -> tuple[str, int] | None:
     """The balanced `{...}` at `position`, or the single token after `\\boxed `, with its end."""
     if text[position : position + 1] != "{":
-        token = re.compile(r"[0-9]+(?:\.[0-9]+)?|[A-Za-z]").match(text, position)
+        token = _UNBRACED.match(text, position)
         return (token.group(), token.end()) if token else None
     depth = 0
-    for index in range(position, len(text)):
+    for index in range(position, min(len(text), position + _MAX_BOX_CHARS)):
         char = text[index]
         if char == "{" and text[index - 1] != "\\":
             depth += 1

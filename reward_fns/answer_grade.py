@@ -17,7 +17,7 @@ MAX_PRED_CHARS = 200
 
 @dataclass(frozen=True)
 class Grade:
-    """`correct`; `pred`, the answer in a common spelling ("" if there is none); where it stood; what the engine did."""
+    """Verdict, answer in a common spelling ("" if there is none), where it stood, and what the engine did."""
 
     correct: bool
     pred: str
@@ -27,7 +27,7 @@ class Grade:
 
 
 def accepted_answers(ground_truth: object) -> list[str]:
-    """The accepted answers of a row: a string or number, a list of them, or a JSON list of strings in a string.
+    """The accepted answers of a row: a string or number, a list of them, or a JSON list in a string.
 
     Raises:
         ValueError: there is none, or one is neither a string nor a number.
@@ -60,8 +60,9 @@ def grade_response(
 ) -> Grade:
     """Extract the answer of a response and compare it with the accepted ones.
 
-    `engine_seconds` is what the symbolic engine may take for this response in all; then the answer is wrong and
-    `timed_out` is set. `extra_info["options"]` lets a multiple-choice answer quote the option instead of the letter.
+    `engine_seconds` is what the symbolic engine may take for this response in all; then the answer is wrong
+    and `timed_out` is set. `extra_info["options"]` lets a multiple-choice answer quote the option instead of
+    the letter.
 
     Raises:
         ValueError: the row's ground truth or options cannot be read.

@@ -1,7 +1,7 @@
 """Answers with parts: lists, tuples, intervals, sets, unions and matrices, split at their outer commas.
 
-The parts are compared one by one, so that numbers inside never reach the symbolic engine, a list of another length is
-wrong at once, and `(1, 2]` is not `[1, 2)`.
+The parts are compared one by one, so that numbers inside never reach the symbolic engine, a list of another
+length is wrong at once, and `(1, 2]` is not `[1, 2)`.
 """
 
 import re
@@ -26,8 +26,8 @@ _EMPTY_SET = re.compile(r"\\(?:emptyset|varnothing|phi)|\\\{ ?\\\}")
 class Parts:
     """An answer with parts.
 
-    `kind` is `list` (bare commas, any order), `set`, `tuple`, `union` or `matrix`; `brackets` is what encloses a
-    tuple or an interval, as `(]`; a matrix holds its cells row by row and `columns`.
+    `kind` is `list` (bare commas, any order), `set`, `tuple`, `union` or `matrix`; `brackets` is what
+    encloses a tuple or an interval, as `(]`; a matrix holds its cells row by row and `columns`.
     """
 
     kind: str

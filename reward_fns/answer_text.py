@@ -1,7 +1,8 @@
 """One spelling for the many ways to write the same answer: Unicode, LaTeX layout, delimiters, punctuation.
 
-Only what cannot change the meaning is removed. A space between two digits stays (`1 2` is not 12), and superscript
-digits become exponents (5² is not 52). Digits of other alphabets stay what they are, so they are no numbers here.
+Only what cannot change the meaning is removed. A space between two digits stays (`1 2` is not 12), and
+superscript digits become exponents (5² is not 52). Digits of other alphabets stay what they are, so they are
+no numbers here.
 """
 
 import re
@@ -13,26 +14,43 @@ MAX_ANSWER_CHARS = 2000
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _VULGAR_FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
 _UNICODE = {
-    **{char: "-" for char in "−–—‐‑‒﹣"},
+    **{char: "-" for char in "\u2212\u2013—\u2010\u2011\u2012﹣"},
     **{char: " " for char in "\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000\t\r\v\f"},
     **{char: "" for char in "\u200b\u200c\u200d\u2060\ufeff\u00ad"},
     **{char: None for char in map(chr, range(32)) if char not in "\n\t\r\v\f"},
     **{char: f"^{{{digit}}}" for digit, char in enumerate(_SUPERSCRIPTS)},
-    **{char: " \\frac{%s}{%s} " % tuple(text.split("/")) for char, text in _VULGAR_FRACTIONS.items()},
+    **{char: " \\frac{{{}}}{{{}}} ".format(*text.split("/")) for char, text in _VULGAR_FRACTIONS.items()},
     # Full-width digits, letters and punctuation, as Chinese models write them.
     **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
     **{
-        "×": " \\times ",
+        "\u00d7": " \\times ",
         "·": " \\cdot ",
         "⋅": " \\cdot ",
         "÷": "/",
-        "∕": "/",
+        "\u2215": "/",
         "√": "\\sqrt ",
         "∞": "\\infty ",
     },
-    **{"π": "\\pi ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ", "φ": "\\phi ", "λ": "\\lambda "},
-    **{"≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ", "±": "\\pm ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in "},
-    **{"°": "^{\\circ}", "′": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "μ": "\\mu ", "≈": "\\approx "},
+    **{"π": "\\pi ", "θ": "\\theta ", "\u03b1": "\\alpha ", "β": "\\beta ", "φ": "\\phi ", "λ": "\\lambda "},
+    **{
+        "≤": "\\le ",
+        "≥": "\\ge ",
+        "≠": "\\ne ",
+        "±": "\\pm ",
+        "\u222a": "\\cup ",
+        "∩": "\\cap ",
+        "∈": "\\in ",
+    },
+    **{
+        "°": "^{\\circ}",
+        "\u2032": "'",
+        "\u2019": "'",
+        "\u2018": "'",
+        "“": '"',
+        "”": '"',
+        "μ": "\\mu ",
+        "≈": "\\approx ",
+    },
 }
 _UNICODE_TABLE = str.maketrans(_UNICODE)
 _PLAIN_ASCII = re.compile(r"[ -~\n]*")
@@ -86,7 +104,7 @@ _TRAILING = " \n.,;:!"
 
 
 def _unwrap_text(match: re.Match) -> str:
-    """`\\text{ cm}` to ` cm `, `\\operatorname{sin}` to `\\sin `: the words stay, apart from their neighbours."""
+    """`\\text{ cm}` to ` cm `, `\\operatorname{sin}` to `\\sin `: words stay, apart from their neighbours."""
     words = match.group(1)
     name = words.strip()
     return f"\\{name} " if name in _FUNCTIONS else f" {words} "
@@ -151,7 +169,8 @@ _ARTICLES = re.compile(r"^(?:the|a|an) ")
 def plain_words(clean: str) -> str | None:
     """The answer in lower case if it is words (`no solution`, `Tuesday`), None if it may be mathematics.
 
-    Up to three letters without a space may be a product (`ab`, `RC`), so they are no words, except yes and no.
+    Up to three letters without a space may be a product (`ab`, `RC`), so they are no words, except yes and
+    no.
     """
     if not _WORDS.fullmatch(clean):
         return None

@@ -1,7 +1,7 @@
 """Arithmetic claims in a text, such as `3 * 4 = 12`, checked exactly.
 
-A tiny parser of our own reads numbers, `+ - * /` and parentheses; there are no powers, names or calls. Sizes and
-counts are bounded, and Python never evaluates the text.
+A tiny parser of our own reads numbers, `+ - * /` and parentheses; there are no powers, names or calls. Sizes
+and counts are bounded, and Python never evaluates the text.
 """
 
 import re
@@ -16,14 +16,14 @@ TOLERANCE = Fraction(1, 10**6)
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
 _TOKEN = re.compile(rf" *({_NUMBER}|[-+*/()])")
 _RIGHT = re.compile(rf"[ $]*(-?{_NUMBER})(?![0-9.]*[0-9])(?!%? *[-+*/^(])")
-_SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-", "$": " "})
+_SIGNS = str.maketrans({"\u00d7": "*", "·": "*", "⋅": "*", "÷": "/", "\u2212": "-", "\u2013": "-", "$": " "})
 _LATEX_SIGNS = re.compile(r"\\(times|cdot|div)(?![A-Za-z])")
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 _ALLOWED_FROM = re.compile(r"[-+*/().0-9 ]*$")
 
 
 def true_claims(text: str) -> int:
-    """How many different claims `expression = number` of the text hold; the first MAX_CLAIMS are looked at."""
+    """How many different claims `expression = number` of the first MAX_CLAIMS of the text hold."""
     text = _THOUSANDS.sub("", text)
     if "\\" in text:
         text = _LATEX_SIGNS.sub(lambda match: "/" if match.group(1) == "div" else "*", text)

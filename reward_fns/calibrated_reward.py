@@ -3,8 +3,9 @@
     reward.custom_reward_function.path=reward_fns/calibrated_reward.py
     reward.custom_reward_function.reward_kwargs.calibrated=False       (for the plain format)
 
-The sum of: right answer, a number in the answer, strict format, each tag once less a penalty for text after the last
-tag, true arithmetic (off unless asked for), and in calibrated mode the Brier term 1 - (confidence - correct)^2.
+The sum of: right answer, a number in the answer, strict format, each tag once less a penalty for text after
+the last tag, true arithmetic (off unless asked for), and in calibrated mode the Brier term 1 - (confidence -
+correct)^2.
 """
 
 import re
@@ -57,11 +58,12 @@ def compute_score(
         extra_info: `options` as in `math_reward`.
         calibrated: four tags and the Brier term; else two tags.
         think_in_prompt: the chat template has already written `<think>`, so the response begins behind it.
-        correctness_weight, number_weight, format_weight: for a right answer, a number in it, the strict format.
+        correctness_weight, number_weight, format_weight: for a right answer, a number in it, the strict
+            format.
         tag_weight: for each opening and each closing tag that occurs once.
         trailing_penalty, max_trailing_penalty: taken off for each character after the last tag, and at most.
-        arithmetic, arithmetic_weight, max_arithmetic_claims: whether different true claims such as `3 * 4 = 12` pay,
-            how much each, and how many at most.
+        arithmetic, arithmetic_weight, max_arithmetic_claims: whether different true claims such as `3 * 4 =
+            12` pay, how much each, and how many at most.
         brier_weight: for 1 - (confidence - correct)^2.
         missing_confidence: what to assume where none is stated; None pays nothing (published: 0.5).
         last_number, rel_tol, timeout_s: as in `math_reward`.

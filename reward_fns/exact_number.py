@@ -1,7 +1,7 @@
 """Numbers as people and models write them, read exactly: no float, no engine, no evaluation.
 
-`$1,200.50`, `-\\frac{3}{4}`, `4\\frac{1}{3}`, `62.5\\%`, `4.5e33`, `3 \\times 10^{8}`, `\\$3 million`, `45 minutes`,
-`18.8^{\\circ}`, `166 cm^2`. Input is what `clean_answer` returns.
+`$1,200.50`, `-\\frac{3}{4}`, `4\\frac{1}{3}`, `62.5\\%`, `4.5e33`, `3 \\times 10^{8}`, `\\$3 million`, `45
+minutes`, `18.8^{\\circ}`, `166 cm^2`. Input is what `clean_answer` returns.
 """
 
 import re
@@ -119,7 +119,7 @@ def read_number(clean: str) -> ExactNumber | None:
 
 
 def same_value(gold: Fraction, answer: Fraction, step: Fraction, rel_tol: float) -> bool:
-    """Equal exactly, or by a rounding of at least ROUNDED_DIGITS digits, or within a relative tolerance asked for."""
+    """Equal exactly, or rounded to at least ROUNDED_DIGITS digits, or within a relative tolerance asked for."""
     distance = abs(gold - answer)
     return (
         distance == 0 or 2 * distance <= step or bool(rel_tol and distance <= Fraction(rel_tol) * abs(gold))
@@ -129,8 +129,9 @@ def same_value(gold: Fraction, answer: Fraction, step: Fraction, rel_tol: float)
 def numbers_equal(gold: ExactNumber, answer: ExactNumber, *, rel_tol: float = 0.0) -> bool:
     """Whether two numbers are the same answer.
 
-    Units count only if both have one. A percent sign on one side alone may stand for the hundredth or be part of
-    the question ("how many percent"), so 62.5% is 62.5 and 0.625. `rel_tol` is relative to the gold answer.
+    Units count only if both have one. A percent sign on one side alone may stand for the hundredth or be part
+    of the question ("how many percent"), so 62.5% is 62.5 and 0.625. `rel_tol` is relative to the gold
+    answer.
     """
     if not units_agree(gold.unit, answer.unit):
         return False

@@ -3,7 +3,8 @@
     reward.custom_reward_function.path=reward_fns/math_reward.py      (or path=pkg://reward_fns.math_reward)
     reward.custom_reward_function.name=compute_score
 
-verl loads this file by its path and calls `compute_score` from a thread pool. docs/rewards.md tells what counts.
+verl loads this file by its path and calls `compute_score` from a thread pool. docs/rewards.md tells what
+counts.
 """
 
 from reward_fns.answer_grade import grade_response
@@ -27,14 +28,16 @@ def compute_score(
         data_source: the data set's name; not used.
         solution_str: the response. Hostile: it is read, never evaluated.
         ground_truth: the accepted answer, or a list of accepted answers.
-        extra_info: `options` (list, or dict from letter to text) lets a multiple-choice answer quote its option.
+        extra_info: `options` (list, or dict from letter to text) lets a multiple-choice answer quote its
+            option.
         last_number: whether the last number counts when no answer is marked.
         rel_tol: relative tolerance between numbers, as measured quantities need; 0 compares exactly.
-        timeout_s: seconds the symbolic engine may take for this response; then it is wrong and `timeout` is 1.
+        timeout_s: seconds the symbolic engine may take for this response; then it is wrong and `timeout` is
+            1.
 
     Returns:
-        score and acc (0 or 1), pred (the answer in a common spelling, "" for none), answer_found, symbolic (whether
-        the engine was asked) and timeout (0 or 1). The same keys for every response.
+        score and acc (0 or 1), pred (the answer in a common spelling, "" for none), answer_found, symbolic
+        (whether the engine was asked) and timeout (0 or 1). The same keys for every response.
 
     Raises:
         ValueError: an unknown or impossible setting, or a ground truth that cannot be read.

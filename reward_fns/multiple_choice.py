@@ -38,7 +38,8 @@ def named_letter(answer: str) -> str | None:
 def options_of(extra_info: object) -> dict[str, str]:
     """Letter to text, from `extra_info["options"]`.
 
-    A list in order, with or without prefixes such as `A)`, or a dict from letter to text. Empty if there is none.
+    A list in order, with or without prefixes such as `A)`, or a dict from letter to text. Empty if there is
+    none.
 
     Raises:
         ValueError: `options` is something else.

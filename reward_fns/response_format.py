@@ -1,4 +1,4 @@
-"""The tags of the formats that `prompts` asks for: which are there, in order, and what confidence is stated."""
+"""The tags of the formats that `prompts` asks for: which are there, in what order, with what confidence."""
 
 import re
 

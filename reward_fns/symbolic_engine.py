@@ -1,9 +1,9 @@
 """Symbolic equality with a deadline that holds in any thread of any process.
 
-math-verify and sympy can run for minutes on twenty characters, and their signal-based timeouts work in the main
-thread alone, where verl never calls a reward. So they run in worker processes that we can kill. Workers start when
-first needed, stay for later answers, and are replaced after a kill. Waiting for a free worker or for one to start is
-not the answer's time: a busy machine must not turn a right answer into a wrong one.
+math-verify and sympy can run for minutes on twenty characters, and their signal-based timeouts work in the
+main thread alone, where verl never calls a reward. So they run in worker processes that we can kill. Workers
+start when first needed, stay for later answers, and are replaced after a kill. Waiting for a free worker or
+for one to start is not the answer's time: a busy machine must not turn a right answer into a wrong one.
 """
 
 import atexit

@@ -1,8 +1,9 @@
 """The process that runs math-verify, apart from the trainer so that it can be stopped at any moment.
 
-One JSON request a line on stdin, `[gold, answer, seconds]`; one JSON reply a line on stdout: true, false, or null for
-"gave up". It is started as a file, imports nothing of this package, of verl or of torch, and ends with its parent:
-stdin closes, or the parent's id changes, or, in the middle of a request, the alarm that each request sets.
+One JSON request a line on stdin, `[gold, answer, seconds]`; one JSON reply a line on stdout: true, false, or
+null for "gave up". It is started as a file, imports nothing of this package, of verl or of torch, and ends
+with its parent: stdin closes, or the parent's id changes, or, in the middle of a request, the alarm that each
+request sets.
 """
 
 import json
@@ -21,8 +22,9 @@ def engine_verdict(gold: str, answer: str) -> bool:
     """Whether math-verify holds `answer` to equal `gold`; both are LaTeX or plain text without delimiters."""
     from math_verify import LatexExtractionConfig, parse, verify
 
-    # A box makes the whole text one expression. First match alone and no fallback: else, of an expression that cannot
-    # be parsed, one fraction would stand for all of it. The parent's clock replaces math-verify's signals.
+    # A box makes the whole text one expression. First match alone and no fallback: else, of an expression
+    # that cannot be parsed, one fraction would stand for all of it. The parent's clock replaces math-verify's
+    # signals.
     parsed_gold, parsed_answer = (
         parse(
             "\\boxed{" + text + "}",

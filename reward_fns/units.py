@@ -1,4 +1,4 @@
-"""Units beside a number: read as a set of words in one spelling, so that `kmph` is `km/h` and `cm` is not `m`."""
+"""Units beside a number, as a set of words in one spelling: `kmph` is `km/h`, and `cm` is not `m`."""
 
 import re
 
@@ -61,7 +61,7 @@ _WORD = re.compile(r"[A-Za-z]+")
 
 
 def read_unit(text: str) -> frozenset[str] | None:
-    """The unit words of what follows a number; empty for nothing; None if it is no unit, as in `5x` or `5 \\pi`."""
+    """The unit words of what follows a number; empty for nothing; None if it is no unit (`5x`, `5 \\pi`)."""
     if not text.strip(" ."):
         return frozenset()
     attached = text[0] != " "

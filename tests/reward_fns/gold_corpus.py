@@ -1,4 +1,4 @@
-"""The gold answers of the data sets that lie beside the checkout, and the ways in which a model would write them."""
+"""The gold answers of the data sets beside the checkout, and the ways in which a model would write them."""
 
 import json
 import os
