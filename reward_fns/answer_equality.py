@@ -1,4 +1,4 @@
-"""Whether two answers are the same: as text, as exact numbers, as words, part by part, and last symbolically."""
+"""Whether two answers are the same: as text, exact numbers, words, part by part, and last symbolically."""
 
 import re
 from dataclasses import dataclass

@@ -9,6 +9,9 @@ answer.
 import re
 from dataclasses import dataclass
 
+from reward_fns.answer_text import clean_answer
+from reward_fns.exact_number import read_number
+
 # Where an answer is looked for: the end of what follows the thought.
 MAX_TAIL_CHARS = 20_000
 # A model that repeats itself for pages: the answer is near the end of these.
@@ -28,7 +31,7 @@ _PHRASE = re.compile(
 )
 _LINE_LABEL = re.compile(r"^[ \t*]*A[*]*:[ \t*]*(?=\S)", re.MULTILINE)
 _OPTION_LABEL = re.compile(r"^[ \t*]*B[*]*:", re.MULTILINE)
-_SENTENCE_END = re.compile(r"[.!?](?=\s|$|\*)|\n|(?<=\$)[.!?]")
+_SENTENCE_END = re.compile(r"(?<!Rs)(?<!approx)[.!?](?=\s|$|\*)|\n|(?<=\$)[.!?]")
 _MATH = re.compile(r"\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _LAST_NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.\\])-?(?:\\?[$£€]\s?)?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+(?![0-9])|[0-9]+)"
@@ -40,6 +43,8 @@ _STATEMENT = re.compile(r"(?:[A-Za-z']{2,}|I|A),? [A-Za-z']{2,}(?![A-Za-z])")
 _NUMBER_ENDS = re.compile(
     r"[ ,;:*]*$|[,;:*]*\s+\(?(?!(?:sqrt|pi|sin|cos|tan|log|ln|exp)(?![A-Za-z]))[A-Za-z]{2,}"
 )
+# `1 hour and 31 minutes`
+_COMPOUND = re.compile(r"[0-9]+ [A-Za-z]+(?:,| and|, and)? [0-9]+ [A-Za-z]+")
 _LIST_GAP = re.compile(r"\s*(?:,|;|/)?\s*(?:(?:or|and)\s*)?")
 
 
@@ -163,6 +168,8 @@ def _without_sentence(text: str) -> str:
         after = sentence[run[-1].end() :].strip(" *")
         content = ", ".join(next(filter(None, piece.groups())).strip() for piece in run)
         return content + after if after in ("%", "\\%") else content
+    if _COMPOUND.fullmatch(sentence.strip(" *")) or read_number(clean_answer(sentence)):
+        return sentence.strip(" *")
     numbers = list(_LAST_NUMBER.finditer(sentence))
     if numbers and not sentence[: numbers[0].start()].strip(" *"):
         run = _first_run(sentence, numbers)

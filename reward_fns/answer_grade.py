@@ -78,8 +78,9 @@ def grade_response(
     if extracted.source == "none":
         correct = False
     elif letters:
-        quoted = [options[gold] for gold in letters if gold in options]
-        correct = letter in letters if letter else _any_equal(quoted, extracted.text, comparison)
+        correct = (
+            letter in letters if letter else _quotes_option(letters, options, extracted.text, comparison)
+        )
     else:
         text = options.get(letter, extracted.text) if letter else extracted.text
         correct = _any_equal(golds, text, comparison)
@@ -89,6 +90,15 @@ def grade_response(
 
 def _any_equal(golds: list[str], answer: str, comparison: Comparison) -> bool:
     return any(answers_equal(gold, answer, comparison) for gold in golds)
+
+
+def _quotes_option(letters: set[str], options: dict[str, str], answer: str, comparison: Comparison) -> bool:
+    """Whether the answer is the text of a right option, and not word for word that of a wrong one."""
+    text = canonical_text(clean_answer(answer))
+    verbatim = {letter for letter, option in options.items() if canonical_text(clean_answer(option)) == text}
+    if verbatim:
+        return not verbatim.isdisjoint(letters)
+    return _any_equal([options[gold] for gold in letters if gold in options], answer, comparison)
 
 
 def _letter_on_last_line(response: str) -> ExtractedAnswer:

@@ -83,7 +83,9 @@ _SYNONYMS = [
     # NumPy's names, as some gold answers have them.
     (re.compile(r"\bnp\.(?=[a-z])"), ""),
 ]
-_TEXT_COMMAND = re.compile(r"\\(?:text|textrm|textbf|textit|mathrm|mbox|operatorname|rm)\s*\{([^{}]*)\}")
+_TEXT_COMMAND = re.compile(
+    r"\\(?:text|textrm|textbf|textit|mathrm|mbox|operatorname|rm)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+)
 _FUNCTIONS = {
     "sin",
     "cos",

@@ -119,7 +119,7 @@ def read_number(clean: str) -> ExactNumber | None:
 
 
 def same_value(gold: Fraction, answer: Fraction, step: Fraction, rel_tol: float) -> bool:
-    """Equal exactly, or rounded to at least ROUNDED_DIGITS digits, or within a relative tolerance asked for."""
+    """Equal exactly, or rounded to ROUNDED_DIGITS digits or more, or within a tolerance asked for."""
     distance = abs(gold - answer)
     return (
         distance == 0 or 2 * distance <= step or bool(rel_tol and distance <= Fraction(rel_tol) * abs(gold))

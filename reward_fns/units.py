@@ -50,7 +50,13 @@ _CANONICAL |= {
 # Single letters that are units, and not variables, when they stand behind a number.
 _LETTERS = set("mgshLJNWVKCFAlMT")
 # Words that make the text a condition or a second answer, not a unit.
-_NO_UNIT = {"or", "not", "if", "when", "where", "for", "pi", "sqrt", "and", "but", "e", "i", "than", "maybe"}
+_NO_UNIT = set(
+    re.findall(
+        "[a-z]+",
+        """or not if when where for pi sqrt and but e i than maybe because since as so which that this he she they it
+        is are was were will by to with from while after then""",
+    )
+)
 _EMPTY = {"of", "the", "per", "a", "an", "in", "each", "square", "cubic", "sq", "cu", "unit", "total", "p"}
 _DEGREE = re.compile(r"\^ ?\{ ?\\circ ?\}|\^ ?\\circ(?![A-Za-z])")
 _MU = re.compile(r"\\mu ?")
