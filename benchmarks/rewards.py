@@ -1,0 +1,135 @@
+"""Answers a second of `reward_fns.math_reward` beside verl's own math_verify reward, on the same real answers.
+
+    python -m benchmarks.rewards [--answers N] [--data DIR]
+
+GSM8K-like: the authors' worked solutions, right and with another number at the end. MATH-like: solutions with a boxed
+LaTeX answer (Minerva) and OlympiadBench's final answers behind their worked solutions, right and perturbed. Both
+rewards get every answer in turn, in small interleaved rounds, so that a busy machine slows both; the ratio is what
+counts. verl's reward is called as verl calls it, through its process pool; its start-up is not counted.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import time
+from pathlib import Path
+
+from reward_fns.math_reward import compute_score
+
+ROUNDS = 10
+TARGETS = {"GSM8K-like": 20.0, "MATH-like": 1.0}
+_NUMBER = re.compile(r"[0-9]+")
+
+
+def read_rows(data: Path, name: str) -> list[dict]:
+    """The test rows of one data set."""
+    with open(data / name / "test.jsonl", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def boxed_content(solution: str) -> tuple[int, int]:
+    """Where the content of the last box begins and ends."""
+    start = solution.rindex("\\boxed{") + len("\\boxed{")
+    depth = 1
+    for end in range(start, len(solution)):
+        depth += (solution[end] == "{") - (solution[end] == "}")
+        if depth == 0:
+            return start, end
+    raise ValueError(f"unbalanced box in {solution[start - 20 : start + 40]!r}")
+
+
+def perturbed(answer: str, rng: random.Random) -> str:
+    """A wrong answer close to the right one: one number of it is larger, or it has one more term."""
+    numbers = list(_NUMBER.finditer(answer))
+    if not numbers:
+        return answer + "+1"
+    number = rng.choice(numbers)
+    return f"{answer[: number.start()]}{int(number.group()) + rng.randint(1, 9)}{answer[number.end() :]}"
+
+
+def gsm8k_answers(data: Path, count: int, rng: random.Random) -> list[tuple[str, str]]:
+    """(response, gold), half of them wrong. The answer is boxed, which both rewards read."""
+    pairs = []
+    for row in rng.sample(read_rows(data, "gsm8k"), count):
+        body, _, gold = row["answer"].rpartition("####")
+        gold = gold.strip().replace(",", "")
+        answer = gold if rng.random() < 0.5 else perturbed(gold, rng)
+        pairs.append((f"{re.sub('<<.*?>>', '', body).strip()}\nThe answer is \\boxed{{{answer}}}.", gold))
+    return pairs
+
+
+def math_answers(data: Path, count: int, rng: random.Random) -> list[tuple[str, str]]:
+    """(response, gold), half of them wrong, LaTeX answers among them."""
+    pairs = []
+    for row in read_rows(data, "minerva_math"):
+        start, end = boxed_content(row["solution"])
+        gold = row["solution"][start:end]
+        answer = gold if rng.random() < 0.5 else perturbed(gold, rng)
+        pairs.append((row["solution"][:start] + answer + row["solution"][end:], gold))
+    for row in read_rows(data, "olympiadbench"):
+        gold = row["final_answer"][0].strip("$")
+        answer = gold if rng.random() < 0.5 else perturbed(gold, rng)
+        pairs.append((f"{row['solution'][0]}\n\nThe answer is $\\boxed{{{answer}}}$.", gold))
+    return rng.sample(pairs, min(count, len(pairs)))
+
+
+def measure(pairs: list[tuple[str, str]]) -> tuple[float, float, int, list[tuple[str, str, float, float]]]:
+    """Seconds of ours, seconds of verl's, equal verdicts, and the pairs the two disagree on."""
+    from verl.utils.reward_score.math_verify import compute_score as verl_score
+
+    seconds, verdicts = {"ours": 0.0, "verl": 0.0}, {"ours": [], "verl": []}
+    rewards = {
+        "ours": lambda response, gold: compute_score("benchmark", response, gold)["score"],
+        "verl": lambda response, gold: verl_score(response, gold),
+    }
+    for reward in rewards.values():  # start the worker processes
+        for gold in ("\\frac{1}{2}", "x+1", "\\sqrt{2}", "3"):
+            reward("\\boxed{1+x}", gold)
+    for start in range(ROUNDS):
+        for name, reward in rewards.items():
+            begin = time.perf_counter()
+            verdicts[name] += [reward(response, gold) for response, gold in pairs[start::ROUNDS]]
+            seconds[name] += time.perf_counter() - begin
+    order = [pair for start in range(ROUNDS) for pair in pairs[start::ROUNDS]]
+    scored = zip(order, verdicts["ours"], verdicts["verl"], strict=True)
+    differing = [(gold, response, ours, verl) for (response, gold), ours, verl in scored if ours != verl]
+    return seconds["ours"], seconds["verl"], len(order) - len(differing), differing
+
+
+def main() -> None:
+    """Print one line a kind of answer, and the answers that the two rewards judge differently."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--answers", type=int, default=600, help="answers of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    default = os.environ.get("AMIR_SHARED_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the data sets")
+    arguments = parser.parse_args()
+    if not (arguments.data / "gsm8k" / "test.jsonl").is_file():
+        parser.error(f"no gsm8k/test.jsonl in {arguments.data}; give --data or set AMIR_SHARED_DATA")
+    rng = random.Random(arguments.seed)
+    kinds = {
+        "GSM8K-like": gsm8k_answers(arguments.data, arguments.answers, rng),
+        "MATH-like": math_answers(arguments.data, arguments.answers, rng),
+    }
+    print(
+        f"{'answers':<12}{'count':>7}{'ours/s':>10}{'verl/s':>10}{'ratio':>9}{'target':>9}{'equal verdicts':>18}"
+    )
+    for kind, pairs in kinds.items():
+        ours, verl, equal, differing = measure(pairs)
+        print(
+            f"{kind:<12}{len(pairs):>7}{len(pairs) / ours:>10.0f}{len(pairs) / verl:>10.0f}{verl / ours:>9.1f}"
+            f"{TARGETS[kind]:>8.0f}x{f'{equal} of {len(pairs)}':>18}"
+        )
+        for gold, response, our_verdict, verl_verdict in differing:
+            start, end = boxed_content(response)
+            print(
+                f"    gold {gold!r}, answer {response[start:end]!r}: ours {our_verdict:g}, verl {verl_verdict:g}"
+            )
+
+
+if __name__ == "__main__":
+    main()
