@@ -40,6 +40,8 @@ class AmirConfig:
         lambda_warmup_steps: lambda grows linearly over this many steps.
         reference: `auto`: log-probabilities are taken relative to verl's reference policy if the run has one;
             `none`: never; `policy`: always, and a run without one is refused.
+        policy_weight: factor of verl's own policy loss; 0: preferences alone, with a constant lambda. At
+            least 0.
         mask_truncated: responses cut off at the length limit take part in no pair.
 
     Raises:
@@ -60,6 +62,7 @@ class AmirConfig:
     lambda_max: float | None = None
     lambda_warmup_steps: int = 0
     reference: str = "auto"
+    policy_weight: float = 1.0
     mask_truncated: bool = False
 
     def __post_init__(self) -> None:
@@ -67,6 +70,7 @@ class AmirConfig:
         _check_number(self, "reward_margin", at_least=0.0)
         _check_number(self, "lambda_value", at_least=0.0)
         _check_number(self, "lambda_target", above=0.0)
+        _check_number(self, "policy_weight", at_least=0.0)
         for name in ("lambda_min", "lambda_max"):
             if getattr(self, name) is not None:
                 _check_number(self, name, at_least=0.0)
@@ -81,6 +85,11 @@ class AmirConfig:
             _check_count(self, "max_pairs_per_group", at_least=1)
         if not isinstance(self.mask_truncated, bool):
             raise ValueError(f"amir.mask_truncated must be true or false, got {self.mask_truncated!r}")
+        if self.policy_weight == 0 and self.lambda_schedule != "constant":
+            raise ValueError(
+                f"amir.policy_weight=0 leaves amir.lambda_schedule={self.lambda_schedule} no policy loss to "
+                "measure lambda by: set amir.lambda_schedule=constant"
+            )
         low, high = self.lambda_bounds
         if low > high:
             raise ValueError(f"amir.lambda_min ({low}) is above amir.lambda_max ({high})")

@@ -27,7 +27,7 @@ from amir_verl.schedule import LambdaController
 from amir_verl.trainer import checkpoint
 from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
 from amir_verl.trainer.rows import describe_rows, neutral_rewards
-from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, WEIGHTS, preference_loss_fn
+from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
 
 
 class AmirTrainer(PPOTrainer):
@@ -80,6 +80,7 @@ class AmirTrainer(PPOTrainer):
             fields=TensorDict(entries, batch_size=len(batch)),
         )
         batch.extra_info[LAMBDA], batch.extra_info[BETA] = lambda_, preferences.beta
+        batch.extra_info[POLICY_WEIGHT] = self._amir.policy_weight
         metrics.update(preferences.metrics)
         metrics["amir/dropped_rewards"] = float(dropped_N.sum())
         return batch
@@ -142,8 +143,8 @@ class AmirTrainer(PPOTrainer):
         )
 
     def _policy_gradient(self, data: TensorDict) -> Tensor:
-        """dL_policy/dlogp at the old policy, (N, T), by verl's own policy loss on the driver: no model
-        pass.
+        """dL_policy/dlogp at the old policy, (N, T), by verl's own policy loss on the driver, times its
+        weight: no model pass.
         """
         actor = self._actor_config
         mask_NT = data["response_mask"].bool()
@@ -168,7 +169,11 @@ class AmirTrainer(PPOTrainer):
                 rollout_is_weights=data.get("rollout_is_weights", None),
             )
         (gradient_NT,) = torch.autograd.grad(loss, live_NT, allow_unused=True)
-        return torch.zeros_like(old_NT) if gradient_NT is None else gradient_NT * mask_NT
+        return (
+            torch.zeros_like(old_NT)
+            if gradient_NT is None
+            else self._amir.policy_weight * gradient_NT * mask_NT
+        )
 
     def _set_lambda(
         self, preferences: Preferences, policy_NT: Tensor, mask_NT: Tensor, metrics: dict[str, Any]

@@ -20,7 +20,7 @@ from amir_verl.loss import anchored_terms, mean_log_prob
 
 PREFIX = "amir_"
 ANCHORS, WEIGHTS = "amir_anchors", "amir_weights"
-LAMBDA, BETA = "amir_lambda", "amir_beta"
+LAMBDA, BETA, POLICY_WEIGHT = "amir_lambda", "amir_beta", "amir_policy_weight"
 
 
 @dataclass
@@ -32,6 +32,7 @@ class MicroBatchPreferences:
     count_B: Tensor
     beta: float
     lambda_: float
+    policy_weight: float
     # Turns a sum over this rank's responses into its share of the global batch's mean.
     scale: float
     policy_loss: Tensor | None = None
@@ -42,7 +43,8 @@ _open_preferences: ContextVar[MicroBatchPreferences | None] = ContextVar("amir_p
 
 
 def with_preferences(policy_loss: Callable, *, name: str) -> Callable:
-    """A policy loss of verl's plus lambda times the preference term, to be registered under `name`.
+    """`policy_weight` times a policy loss of verl's plus lambda times the preference term, to be registered
+    under `name`.
 
     Raises:
         ValueError: when it runs outside an amir trainer mode, which alone brings the preferences.
@@ -64,6 +66,7 @@ def with_preferences(policy_loss: Callable, *, name: str) -> Callable:
                 "or just +amir=grpo"
             )
         loss, metrics = policy_loss(old_log_prob, log_prob, advantages, response_mask, *args, **kwargs)
+        loss = preferences.policy_weight * loss
         preferences.policy_loss = loss.detach()
         return loss + _preference_term(preferences, log_prob, old_log_prob, response_mask), metrics
 
@@ -107,6 +110,7 @@ def preference_loss_fn(*, loss_fn: Callable, model_output: Any, data: Any, dp_gr
         count_B=count_B,
         beta=tu.get_non_tensor_data(data, key=BETA, default=None),
         lambda_=tu.get_non_tensor_data(data, key=LAMBDA, default=None),
+        policy_weight=tu.get_non_tensor_data(data, key=POLICY_WEIGHT, default=None),
         scale=data["dp_size"] / data["global_batch_size"],
     )
     token = _open_preferences.set(preferences)
