@@ -13,7 +13,7 @@ from .ranked_groups import OrderKept
 def ranking_figure(
     scores: Sequence[Sequence[float]], rankings: Sequence[Sequence[int | None]], kept: Mapping[str, OrderKept]
 ) -> Figure:
-    """Left: scores by place, less their prompt's mean over ranked responses. Right: share of pairs in order."""
+    """Left: scores by place, less their prompt's mean over ranked responses. Right: pairs in order."""
     by_place: dict[int, list[float]] = {}
     for prompt_scores, ranking in zip(scores, rankings, strict=True):
         ranked = [

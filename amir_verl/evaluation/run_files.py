@@ -63,7 +63,12 @@ def _is_metrics_file(path: Path) -> bool:
     return isinstance(first, dict) and isinstance(first.get("data"), dict) and "step" in first
 
 
-def _metrics_of(directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def run_metrics(directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Name -> (steps, values) of every metrics file at most two levels below a run directory.
+
+    Raises:
+        ValueError: a bad row, or two files for one step.
+    """
     merged: dict[int, dict[str, float]] = {}
     origin: dict[int, Path] = {}
     candidates = (p for depth in ("", "*/", "*/*/") for p in sorted(directory.glob(f"{depth}*.jsonl")))
@@ -131,7 +136,7 @@ def load_run(
         return Run(name=name, samples=samples, step=None, first_step=None, source=str(path))
     if not path.is_dir():
         raise ValueError(f"{path}: no such run directory or file")
-    metrics, dumps = _metrics_of(path), _dumps_of(path)
+    metrics, dumps = run_metrics(path), _dumps_of(path)
     rows = path / EVALUATION_ROWS
     if rows.is_file() and step is None:
         return Run(
