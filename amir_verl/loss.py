@@ -114,13 +114,14 @@ def amir_loss(
     _check_shapes(log_prob, response_mask, rewards, groups, old_log_prob, ref_log_prob)
     group_N = group_ids(groups).to(log_prob.device)
     live_N = mean_log_prob(log_prob, response_mask)
-    shift_N = 0.0 if ref_log_prob is None else mean_log_prob(ref_log_prob, response_mask)
+    shift_N = 0.0 if ref_log_prob is None else mean_log_prob(ref_log_prob, response_mask).detach()
     live_N = live_N - shift_N
     fixed_N = live_N.detach()
     if old_log_prob is not None:
         fixed_N = mean_log_prob(old_log_prob, response_mask).detach() - shift_N
 
-    usable_N = response_mask.bool().any(-1) & torch.isfinite(fixed_N) & torch.isfinite(live_N.detach())
+    usable_N = response_mask.bool().any(-1) & torch.isfinite(rewards)
+    usable_N &= torch.isfinite(fixed_N) & torch.isfinite(live_N.detach())
     if eligible is not None:
         usable_N = usable_N & eligible.bool()
     pairs = mine_pairs(rewards, group_N, config, eligible_N=usable_N, order_N=fixed_N)
