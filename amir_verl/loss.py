@@ -54,7 +54,8 @@ def anchored_terms(live_M: Tensor, anchor_M: Tensor, signed_weight_M: Tensor, be
         signed_weight_M: weight of the pair, above 0 where the live end is the chosen one, (M,).
         beta: slope per nat.
     """
-    return signed_weight_M.abs() * F.softplus(-signed_weight_M.sign() * beta * (live_M - anchor_M))
+    # Not F.softplus, which turns into a straight line at 20 and is off by 2e-9 there.
+    return -signed_weight_M.abs() * F.logsigmoid(signed_weight_M.sign() * beta * (live_M - anchor_M))
 
 
 def pair_statistics(
