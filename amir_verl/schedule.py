@@ -59,7 +59,7 @@ class LambdaController:
         """Take over a saved state.
 
         Raises:
-            ValueError: it lacks a field, or was saved under another schedule.
+            ValueError: it lacks a field, holds a wrong value, or was saved under another schedule.
         """
         missing = sorted({"schedule", "value", "steps"} - set(state))
         if missing:
@@ -69,4 +69,12 @@ class LambdaController:
                 f"lambda was saved under amir.lambda_schedule={state['schedule']}, "
                 f"this run has {self._config.lambda_schedule}"
             )
-        self._value, self._steps = float(state["value"]), int(state["steps"])
+        value, steps = state["value"], state["steps"]
+        if (
+            type(value) not in (int, float)
+            or not 0 <= value < math.inf
+            or type(steps) is not int
+            or steps < 0
+        ):
+            raise ValueError(f"the saved state of lambda is damaged: value {value!r}, steps {steps!r}")
+        self._value, self._steps = float(value), steps
