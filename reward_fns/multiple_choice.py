@@ -10,10 +10,10 @@ _LETTER_GOLD = re.compile(r"\(?([A-J])\)?\.?")
 # The letter alone, or the letter and its option's text; `A or B` and `A) 5, B) 6` name none.
 _ALONE = re.compile(r"(?:the )?(?:option|choice|answer)? ?\(?([A-Ja-j])\)?[.:]?", re.IGNORECASE)
 _WITH_TEXT = re.compile(
-    r"(?:the )?(?:option|choice)? ?\(?([A-J])(?:\)|\.|:|,| -) ?(?![A-J](?![A-Za-z0-9]))(.+)", re.DOTALL
+    r"(?:the )?(?:option|choice)? ?\(?([A-J])(?:\)|\.|:| -)(?! ?\(?[A-J](?![A-Za-z0-9])) ?(.+)", re.DOTALL
 )
 _SECOND_LETTER = re.compile(
-    r"(?<![A-Za-z0-9])\(?[A-J](?:\)|\.(?![0-9])|:)|(?:or|and|,) ?\(?[A-J](?![A-Za-z0-9])"
+    r"(?<![A-Za-z0-9])\(?[A-J](?:\)|\.(?![0-9])|:)|(?:\bor|\band|[,;/&|]) ?\(?[A-J](?![A-Za-z0-9])"
 )
 _OPTION_PREFIX = re.compile(r"\s*\(?([A-J])\s*[).:]\s*")
 

@@ -21,6 +21,7 @@ PARENT_CHECK_MS = 5000
 def engine_verdict(gold: str, answer: str) -> bool:
     """Whether math-verify holds `answer` to equal `gold`; both are LaTeX or plain text without delimiters."""
     from math_verify import LatexExtractionConfig, parse, verify
+    from sympy import Expr, Symbol, simplify
 
     # A box makes the whole text one expression. First match alone and no fallback: else, of an expression
     # that cannot be parsed, one fraction would stand for all of it. The parent's clock replaces math-verify's
@@ -35,7 +36,15 @@ def engine_verdict(gold: str, answer: str) -> bool:
         )
         for text in (gold, answer)
     )
-    return bool(parsed_gold and parsed_answer and verify(parsed_gold, parsed_answer, timeout_seconds=None))
+    if not parsed_gold or not parsed_answer:
+        return False
+    if verify(parsed_gold, parsed_answer, timeout_seconds=None):
+        return True
+    # math-verify compares a lone symbol by its name alone, so that 2x/2 is not x.
+    pair = (parsed_gold[0], parsed_answer[0])
+    if any(isinstance(side, Symbol) for side in pair) and all(isinstance(side, Expr) for side in pair):
+        return bool(simplify(pair[0] - pair[1]) == 0)
+    return False
 
 
 def read_line(buffer: bytearray, parent: int) -> bytes | None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,66 @@ def written_forms(gold: str) -> dict[str, str]:
         "final answer": f"We had 4 cases.\n\n**Final Answer:** ${answer}$",
         "box in tag": f"<think>5</think>\n<answer>\\boxed{{{answer}}}</answer>",
     }
+
+
+def right_respellings(gold: str) -> dict[str, str]:
+    """Other spellings of a gold answer; the engine is needed for some."""
+    answer = bare(gold)
+    forms = {"dfrac": answer.replace("\\frac", "\\dfrac"), "no space": _without_spaces(answer)}
+    if "(" in answer and "\\left" not in answer and "[" not in answer:
+        forms["left right"] = answer.replace("(", "\\left(").replace(")", "\\right)")
+    if fraction := re.fullmatch(r"(-?)\\frac\{(-?\d+)\}\{(\d+)\}", answer):
+        value = Fraction(int(fraction[2]), int(fraction[3])) * (-1 if fraction[1] else 1)
+        forms["slash"] = f"{fraction[1]}{fraction[2]}/{fraction[3]}"
+        forms["decimal"] = f"{float(value):.10f}"
+        forms["not reduced"] = f"\\frac{{{2 * value.numerator}}}{{{2 * value.denominator}}}"
+    if re.fullmatch(r"-?\d+", answer):
+        number = int(answer)
+        forms["thousands"] = f"{number:,}"
+        forms["LaTeX thousands"] = f"{number:,}".replace(",", "{,}")
+        forms["thin space"] = f"{number:,}".replace(",", "\\,")
+        forms["decimal point"] = f"{answer}.0"
+        forms["currency"] = f"\\${number}" if number >= 0 else f"-\\${-number}"
+        forms["unit"] = f"{answer}\\text{{ apples}}"
+        forms["LaTeX unit"] = f"{answer} \\mathrm{{~cm}}^2"
+        forms["assignment"] = f"x = {answer}"
+        forms["leading zero"] = f"0{answer}" if number >= 0 else answer
+    parts = answer.split(",")
+    if len(parts) > 1 and not re.search(r"[(\[=]|\{,", answer) and not re.fullmatch(r"[\d,]+", answer):
+        forms["other order"] = ", ".join(reversed(parts))
+        forms["set"] = f"\\{{{answer}\\}}"
+    return forms
+
+
+def _without_spaces(answer: str) -> str:
+    return re.sub(r"(?<![A-Za-z]) | (?![A-Za-z])", "", answer)
+
+
+def wrong_neighbours(gold: str) -> dict[str, str]:
+    """Wrong answers close to a gold answer: off by one, other sign, swapped ends, hedges, lists."""
+    answer = bare(gold)
+    forms = {}
+    if numbers := list(re.finditer(r"\d+", answer)):
+        for name, number in (("first number", numbers[0]), ("last number", numbers[-1])):
+            forms[name] = f"{answer[: number.start()]}{int(number[0]) + 1}{answer[number.end() :]}"
+    if re.fullmatch(r"-?\d+", answer):
+        number = int(answer)
+        forms |= {
+            "one less": f"{number - 1}",
+            "and a half": f"{number}.5",
+            "hedge": f"{number - 1} or {number}",
+        }
+        forms |= {
+            "list": f"{number}, {number + 1}, {number + 2}",
+            "boxed twice": f"{number}}} or \\boxed{{-1",
+        }
+        if number:
+            forms |= {"other sign": f"{-number}", "ten times": f"{number * 10}", "percent": f"{number * 10}%"}
+    if "," in answer and "=" not in answer:
+        forms["one more"] = f"{answer}, 997"
+        if pair := re.fullmatch(r"([(\[])([^,()]*),([^,()]*)([)\]])", answer):
+            forms["swapped ends"] = f"{pair[1]}{pair[3]},{pair[2]}{pair[4]}"
+            forms["other bracket"] = ("[" if pair[1] == "(" else "(") + answer[1:]
+    elif "=" not in answer:
+        forms["hedge"] = f"{answer} or 7919"
+    return forms
