@@ -1,0 +1,97 @@
+"""Runs of verl's real trainer for timing: a random tiny model, responses of one length."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+SEED = 1
+
+
+class RunSize(NamedTuple):
+    """Steps; prompts of a step, responses of a prompt, tokens of a response; model width and layers."""
+
+    steps: int
+    prompts: int
+    responses: int
+    tokens: int
+    width: int
+    layers: int
+
+
+def write_inputs(folder: Path, size: RunSize) -> None:
+    """Model, tokenizer and questions; the model is random, since only its work is timed."""
+    import pandas as pd
+    from transformers.utils import logging
+
+    from amir_verl.tiny.arithmetic import distinct_sums, verl_row
+    from amir_verl.tiny.model import build_model, build_tokenizer, save_model
+
+    logging.disable_progress_bar()
+    tokenizer = build_tokenizer()
+    model = build_model("qwen2", tokenizer, hidden_size=size.width, layers=size.layers, seed=SEED)
+    save_model(model, tokenizer, folder / "model")
+    problems = distinct_sums("easy", 8 * size.prompts, seed=SEED)
+    rows = [verl_row(problem, index, "train") for index, problem in enumerate(problems)]
+    pd.DataFrame(rows).to_parquet(folder / "train.parquet")
+
+
+def train(folder: Path, name: str, overrides: list[str], size: RunSize) -> list[dict[str, float]]:
+    """Train with verl's own entry point in a process of its own; the metrics of each step.
+
+    Raises:
+        RuntimeError: the run failed; the message ends with the end of its output, which `<name>.log` holds.
+    """
+    metrics, log = folder / f"{name}.jsonl", folder / f"{name}.log"
+    environment = os.environ | {"VERL_FILE_LOGGER_PATH": str(metrics), "HF_HUB_OFFLINE": "1"}
+    if not torch.cuda.is_available():
+        environment["VERL_PLATFORM"] = "cpu"
+        overrides = ["+platform=cpu", *overrides]
+    with log.open("w") as output:
+        command = [sys.executable, "-m", "verl.trainer.main_ppo", *_settings(folder, size), *overrides]
+        code = subprocess.run(
+            command, env=environment, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    lines = metrics.read_text().splitlines() if metrics.exists() else []
+    steps = [json.loads(line)["data"] for line in lines]
+    if code != 0 or len(steps) < size.steps:
+        end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+        raise RuntimeError(f"the run {name} stopped after {len(steps)} of {size.steps} steps:\n{end}")
+    return steps
+
+
+def _settings(folder: Path, size: RunSize) -> list[str]:
+    rows, longest = size.prompts * size.responses, 64 + size.tokens
+    data, reward = folder / "train.parquet", Path(__file__).with_name("digit_reward.py")
+    return [
+        "algorithm.adv_estimator=grpo",
+        f"data.train_files={data}",
+        f"data.val_files={data}",
+        f"data.train_batch_size={size.prompts}",
+        "data.max_prompt_length=64",
+        f"data.max_response_length={size.tokens}",
+        f"data.seed={SEED}",
+        f"reward.custom_reward_function.path={reward}",
+        f"actor_rollout_ref.model.path={folder / 'model'}",
+        f"actor_rollout_ref.actor.ppo_mini_batch_size={size.prompts}",
+        f"actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu={min(rows, 32)}",
+        f"actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu={min(rows, 32)}",
+        # Small: the policy should keep the work of a step as it is.
+        "actor_rollout_ref.actor.optim.lr=1e-6",
+        f"actor_rollout_ref.rollout.n={size.responses}",
+        f"actor_rollout_ref.rollout.max_model_len={longest}",
+        # Every response runs to the limit: both runs generate and train on equally many tokens.
+        "actor_rollout_ref.rollout.ignore_eos=true",
+        "trainer.logger=[file]",
+        "trainer.val_before_train=false",
+        "trainer.test_freq=-1",
+        "trainer.save_freq=-1",
+        "trainer.resume_mode=disable",
+        f"trainer.default_local_dir={folder / 'checkpoints'}",
+        "trainer.total_epochs=1000",
+        f"trainer.total_training_steps={size.steps}",
+    ]
