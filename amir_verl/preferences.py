@@ -77,28 +77,21 @@ def step_preferences(
     metrics["amir/beta_spread"] = beta * spread
 
     total = len(mean_N)
+    chosen_P, rejected_P = pairs.chosen_P, pairs.rejected_P
     weight_P = pairs.weight_P * (total / max(len(pairs), 1))
-    row_M = torch.cat([pairs.chosen_P, pairs.rejected_P])
-    sibling_M = torch.cat([pairs.rejected_P, pairs.chosen_P])
-    weight_M = torch.cat([weight_P, -weight_P])
-    # Every response carries an entry: rows of length 0 do not survive every batch operation.
-    alone = torch.nonzero(torch.bincount(row_M, minlength=total) == 0).flatten()
-    row_M, sibling_M = torch.cat([row_M, alone]), torch.cat([sibling_M, alone])
-    weight_M = torch.cat([weight_M, weight_M.new_zeros(len(alone))])
-    order = torch.argsort(row_M, stable=True)
-    row_M, sibling_M, weight_M = row_M[order], sibling_M[order], weight_M[order]
-    anchor_M = relative_N[sibling_M] + ref_N[row_M]
-    anchor_M = torch.where(weight_M == 0, 0.0, anchor_M)
+    gap_P = relative_N.index_select(0, chosen_P) - relative_N.index_select(0, rejected_P)
+    pull_P = weight_P * torch.sigmoid(-beta * gap_P) * (beta / max(total, 1))
+    gradient_N = torch.zeros_like(mean_N)
+    gradient_N.index_add_(0, chosen_P, pull_P, alpha=-1).index_add_(0, rejected_P, pull_P)
 
-    sign_M = weight_M.sign()
-    pull_M = -beta * weight_M * torch.sigmoid(-sign_M * beta * (mean_N[row_M] - anchor_M))
-    pull_M = torch.where(weight_M == 0, 0.0, pull_M)
-    gradient_N = torch.zeros_like(mean_N).index_add_(0, row_M, pull_M) / max(total, 1)
-    return Preferences(
-        anchor_M.float(),
-        weight_M.float(),
-        torch.bincount(row_M, minlength=total),
-        beta,
-        gradient_N,
-        metrics,
-    )
+    count_N = torch.bincount(chosen_P, minlength=total) + torch.bincount(rejected_P, minlength=total)
+    # Every response carries an entry: rows of length 0 do not survive every batch operation.
+    alone = torch.nonzero(count_N == 0).flatten()
+    row_M = torch.cat([chosen_P, rejected_P, alone])
+    order = torch.argsort(row_M.int(), stable=True)  # half the width sorts in half the time
+    row_M = row_M.index_select(0, order)
+    sibling_M = torch.cat([rejected_P, chosen_P, alone]).index_select(0, order)
+    weight_M = torch.cat([weight_P, -weight_P, weight_P.new_zeros(len(alone))]).index_select(0, order)
+    anchor_M = relative_N.index_select(0, sibling_M) + ref_N.index_select(0, row_M)
+    anchor_M = torch.where(weight_M == 0, 0.0, anchor_M)
+    return Preferences(anchor_M.float(), weight_M.float(), count_N.clamp(min=1), beta, gradient_N, metrics)
