@@ -46,7 +46,7 @@ def checkpoint_step(actor: Path) -> int | None:
 
 
 def find_run(actor: Path) -> Path | None:
-    """RUN of RUN/global_step_N/actor or RUN/checkpoints/global_step_N/actor, where it holds files of a run."""
+    """RUN of RUN/global_step_N/actor or RUN/checkpoints/global_step_N/actor, if it holds files of a run."""
     above = actor.resolve().parents[1:3] if checkpoint_step(actor) is not None else []
     return next((run for run in above if any(run.glob("*.jsonl")) or find_config(run)), None)
 
