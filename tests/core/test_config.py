@@ -39,6 +39,8 @@ def test_a_config_cannot_be_changed_after_its_check():
         ("reward_margin", -1e-9, "amir.reward_margin must be at least 0, got -1e-09"),
         ("lambda_value", -1, "amir.lambda_value must be at least 0, got -1"),
         ("lambda_target", 0, "amir.lambda_target must be above 0, got 0"),
+        ("policy_weight", -0.5, "amir.policy_weight must be at least 0, got -0.5"),
+        ("policy_weight", None, "amir.policy_weight must be a finite number, got None"),
         ("lambda_min", -1.0, "amir.lambda_min must be at least 0, got -1.0"),
         ("lambda_max", float("inf"), "amir.lambda_max must be a finite number, got inf"),
         ("lambda_max", "auto", "amir.lambda_max must be a finite number, got 'auto'"),
@@ -115,6 +117,13 @@ def test_bounds_of_lambda_are_the_schedules_where_none_is_set(settings, bounds):
 def test_bounds_that_cross_are_refused(settings):
     with pytest.raises(ValueError, match=r"^amir.lambda_min \(.*\) is above amir.lambda_max \(.*\)$"):
         AmirConfig(**settings)
+
+
+@pytest.mark.parametrize("schedule", ["grad_ratio", "loss_ratio"])
+def test_preferences_alone_need_a_constant_lambda(schedule):
+    with pytest.raises(ValueError, match=f"^amir.policy_weight=0 leaves amir.lambda_schedule={schedule} no "):
+        AmirConfig(policy_weight=0.0, lambda_schedule=schedule)
+    assert AmirConfig(policy_weight=0.0, lambda_schedule="constant").policy_weight == 0.0
 
 
 def test_from_mapping_refuses_a_name_that_is_no_setting():

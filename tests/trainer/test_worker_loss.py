@@ -1,0 +1,301 @@
+"""The worker's loss inside verl's own actor update: right for every loss, split and number of ranks."""
+
+import pickle
+from functools import partial
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from actor_update import (
+    AGGREGATIONS,
+    LAMBDA_VALUE,
+    SPLIT_LOSSES,
+    SPLITS,
+    Rollouts,
+    actor_config,
+    bigram_log_probs,
+    loss_function,
+    padded,
+    rank_process,
+    split_updates,
+    update_actor,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY, get_policy_loss_fn
+from verl.utils import tensordict_utils as tu
+from verl.workers.utils.losses import ppo_loss
+from verl.workers.utils.padding import response_from_nested
+
+from amir_verl.config import AmirConfig
+from amir_verl.loss import mean_log_prob
+from amir_verl.trainer import worker_loss
+from amir_verl.trainer.worker_loss import preference_loss_fn
+
+AMIR_LOSSES = sorted(name for name in POLICY_LOSS_REGISTRY if name.startswith("amir_"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_rank(cpu_platform, tmp_path_factory):
+    """This process as the only rank of a group, as verl's engine needs one."""
+    group = tmp_path_factory.mktemp("one_rank") / "group"
+    dist.init_process_group("gloo", init_method=f"file://{group}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def rollouts():
+    return Rollouts()
+
+
+@pytest.fixture(scope="module")
+def one_rank_updates():
+    return split_updates()
+
+
+@pytest.fixture(scope="module")
+def two_rank_updates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two_ranks")
+    mp.spawn(rank_process, args=(2, str(folder)), nprocs=2, join=True)
+    return torch.load(folder / "updates.pt", weights_only=False)
+
+
+def plain_name(name):
+    return "vanilla" if name == "amir_grpo" else name.removeprefix("amir_")
+
+
+def assert_same(actual, expected, *, relative=1e-10):
+    scale = float(expected.abs().max())
+    assert scale > 0
+    torch.testing.assert_close(actual, expected, rtol=0, atol=relative * scale)
+
+
+# Anchors and weights travel in float32.
+FLOAT32 = 1e-6
+
+
+def test_the_batch_is_what_the_tests_need(rollouts):
+    preferences = rollouts.preferences()
+    assert preferences.metrics["amir/num_pairs"] > 10
+    halves = rollouts.group.chunk(2)
+    assert len(set(halves[0].tolist()) & set(halves[1].tolist())) >= 3, "groups lie on both ranks"
+    # The empty row and the one that pads the batch weigh nothing.
+    idle = [row for row in range(16) if not rollouts.eligible[row]]
+    weights = preferences.jagged(preferences.signed_weight_M).unbind()
+    assert len(idle) == 2 and all(weights[row].tolist() == [0.0] for row in idle)
+
+
+def test_every_loss_of_verl_has_its_amir_twin():
+    plain = {name for name in POLICY_LOSS_REGISTRY if not name.startswith("amir_")}
+    assert len(plain) >= 12
+    assert set(AMIR_LOSSES) == {f"amir_{name}" for name in plain} | {"amir_grpo"}
+
+
+@pytest.mark.parametrize("split", [{}, {"micro_batch_size": 4}], ids=["whole", "four rows"])
+@pytest.mark.parametrize("name", AMIR_LOSSES)
+def test_gradient_is_verls_own_plus_lambda_times_amir_loss(rollouts, name, split):
+    batch = rollouts.actor_batch()
+    gradient, metrics = update_actor(rollouts, batch, actor_config(name), **split)
+    plain_gradient, plain_metrics = update_actor(rollouts, batch, actor_config(plain_name(name)), **split)
+    preference_gradient = rollouts.one_process_gradient()
+    assert_same(gradient, plain_gradient + LAMBDA_VALUE * preference_gradient, relative=FLOAT32)
+    assert_same((gradient - plain_gradient) / LAMBDA_VALUE, preference_gradient, relative=FLOAT32)
+    # What verl reports of its own loss is its own loss.
+    for metric, value in plain_metrics.items():
+        assert metrics[metric] == pytest.approx(value, rel=1e-12), metric
+    assert set(metrics) == set(plain_metrics) | {"amir/loss", "amir/drift"}
+
+
+@pytest.mark.parametrize("mode", AGGREGATIONS)
+@pytest.mark.parametrize("factor", [None, 10])
+def test_how_verl_aggregates_its_own_loss_means_nothing_to_the_preferences(rollouts, mode, factor):
+    batch = rollouts.actor_batch()
+    gradients = [
+        update_actor(
+            rollouts,
+            batch,
+            actor_config(name, loss_agg_mode=mode, loss_scale_factor=factor),
+            micro_batch_size=4,
+        )[0]
+        for name in ("amir_grpo", "vanilla")
+    ]
+    assert_same(
+        (gradients[0] - gradients[1]) / LAMBDA_VALUE, rollouts.one_process_gradient(), relative=FLOAT32
+    )
+
+
+@pytest.mark.parametrize("name", ["amir_grpo", "amir_gspo"])
+def test_at_the_old_policy_the_gradient_is_that_of_the_live_form(name):
+    rollouts = Rollouts(drift=0.0)
+    batch = rollouts.actor_batch()
+    gradient, metrics = update_actor(rollouts, batch, actor_config(name), micro_batch_size=2)
+    plain_gradient, _ = update_actor(rollouts, batch, actor_config(plain_name(name)), micro_batch_size=2)
+    live = rollouts.one_process_gradient(anchored=False)
+    assert_same((gradient - plain_gradient) / LAMBDA_VALUE, live, relative=FLOAT32)
+    assert metrics["amir/drift"] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", ["raw", "group_std"])
+@pytest.mark.parametrize("mining", ["all", "topk", "adjacent", "best_worst"])
+def test_every_mining_reaches_the_workers(mining, scale):
+    rollouts = Rollouts(
+        config=AmirConfig(beta=2.0, beta_scale=scale, pair_mining=mining, max_pairs_per_group=5)
+    )
+    batch = rollouts.actor_batch()
+    gradient, _ = update_actor(rollouts, batch, actor_config("amir_grpo"), micro_batch_size=2)
+    plain_gradient, _ = update_actor(rollouts, batch, actor_config("vanilla"), micro_batch_size=2)
+    expected = rollouts.one_process_gradient()
+    assert_same((gradient - plain_gradient) / LAMBDA_VALUE, expected, relative=FLOAT32)
+
+
+@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda place: str(SPLITS[place]))
+@pytest.mark.parametrize("name", SPLIT_LOSSES)
+def test_micro_batches_add_up_to_the_whole_batch(one_rank_updates, name, split):
+    whole, whole_metrics = one_rank_updates[name, "token-mean", 0]
+    gradient, metrics = one_rank_updates[name, "token-mean", split]
+    assert_same(gradient, whole)
+    assert (metrics["micro_batches"] > 1) == (split > 0)
+    for metric in {"amir/loss", "amir/drift", "actor/pg_loss"} & set(metrics):
+        assert metrics[metric] == pytest.approx(whole_metrics[metric], rel=1e-12), metric
+
+
+@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda place: str(SPLITS[place]))
+@pytest.mark.parametrize("name", SPLIT_LOSSES)
+def test_two_ranks_give_the_gradient_and_the_metrics_of_one(one_rank_updates, two_rank_updates, name, split):
+    whole, whole_metrics = one_rank_updates[name, "token-mean", 0]
+    gradient, metrics = two_rank_updates[name, "token-mean", split]
+    assert_same(gradient, whole)
+    for metric in {"amir/loss", "amir/drift", "actor/pg_loss"} & set(metrics):
+        assert metrics[metric] == pytest.approx(whole_metrics[metric], rel=1e-12), metric
+
+
+@pytest.mark.parametrize("mode", AGGREGATIONS)
+def test_two_ranks_give_the_gradient_of_one_in_every_aggregation(one_rank_updates, two_rank_updates, mode):
+    one, two = (updates["amir_grpo", mode, "two rows"][0] for updates in (one_rank_updates, two_rank_updates))
+    assert_same(two, one)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    places=st.lists(st.integers(0, 5), min_size=16, max_size=16),
+    name=st.sampled_from(["amir_grpo", "amir_gspo"]),
+)
+def test_rows_may_fall_into_micro_batches_in_any_way(places, name):
+    """Any partition, any order: the sum of the gradients is the same."""
+    rollouts = Rollouts()
+    batch = tu.assign_non_tensor(
+        rollouts.actor_batch(), dp_size=1, batch_num_tokens=int(rollouts.data["loss_mask"].sum())
+    )
+    loss_fn = loss_function(actor_config(name))
+
+    def gradient(parts):
+        weight = rollouts.weight.clone().requires_grad_()
+        for rows in parts:
+            data = tu.index_select_tensor_dict(batch, torch.tensor(rows))
+            log_probs = bigram_log_probs(weight, data["input_ids"])
+            loss_fn(model_output={"log_probs": log_probs}, data=data)[0].backward()
+        return weight.grad
+
+    parts = [[row for row in range(16) if places[row] == place] for place in range(6)]
+    assert_same(gradient([part for part in parts if part]), gradient([list(range(16))]))
+
+
+def test_mini_batches_average_to_the_whole_batch(rollouts):
+    """Two optimizer steps of half a batch each: their mean, at one policy, is the gradient of L_pref."""
+    batch = rollouts.actor_batch(lambda_=1.0)
+    gradients = []
+    for half in tu.chunk_tensordict(batch, 2):
+        tu.assign_non_tensor(half, global_batch_size=8)
+        both = [update_actor(rollouts, half, actor_config(name))[0] for name in ("amir_grpo", "vanilla")]
+        gradients.append(both[0] - both[1])
+    assert_same(sum(gradients) / 2, rollouts.one_process_gradient(), relative=FLOAT32)
+
+
+@pytest.mark.parametrize("split", [{}, {"micro_batch_size": 2}, {"max_tokens": 14}], ids=str)
+def test_reported_loss_is_the_preference_loss_and_drift_its_distance(rollouts, split):
+    _, metrics = update_actor(rollouts, rollouts.actor_batch(), actor_config("amir_grpo"), **split)
+    with torch.no_grad():
+        expected = float(rollouts.one_process_loss(rollouts.weight))
+        mask = padded(rollouts.data["response_mask"]).bool()
+        live = response_from_nested(
+            bigram_log_probs(rollouts.weight, rollouts.data["input_ids"]), rollouts.data["response_mask"]
+        )
+        old = mean_log_prob(padded(rollouts.data["old_log_probs"]), mask)
+        drift = (mean_log_prob(padded(live), mask) - old).abs().mean()
+    assert metrics["amir/loss"] == pytest.approx(expected, rel=1e-6)
+    assert metrics["amir/drift"] == pytest.approx(float(drift), rel=1e-6)
+
+
+def test_with_lambda_zero_verl_trains_as_without_the_plugin(rollouts):
+    batch = rollouts.actor_batch(lambda_=0.0)
+    gradient, _ = update_actor(rollouts, batch, actor_config("amir_grpo"), micro_batch_size=4)
+    plain_gradient, _ = update_actor(rollouts, batch, actor_config("vanilla"), micro_batch_size=4)
+    assert torch.equal(gradient, plain_gradient)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25])
+def test_policy_weight_scales_verls_own_loss_alone(rollouts, weight):
+    batch = rollouts.actor_batch(policy_weight=weight)
+    gradient, metrics = update_actor(rollouts, batch, actor_config("amir_grpo"), micro_batch_size=4)
+    plain_gradient, plain_metrics = update_actor(rollouts, batch, actor_config("vanilla"), micro_batch_size=4)
+    expected = weight * plain_gradient + LAMBDA_VALUE * rollouts.one_process_gradient()
+    assert_same(gradient, expected, relative=FLOAT32)
+    assert metrics["actor/pg_loss"] == pytest.approx(weight * plain_metrics["actor/pg_loss"], rel=1e-12)
+
+
+def test_the_kl_loss_stays_as_verl_adds_it(rollouts):
+    """verl adds its KL loss in place to what the policy loss returned; pg_loss may not change by it."""
+    data = rollouts.actor_batch()
+    data["ref_log_prob"] = data["old_log_probs"] - 0.1
+    settings = {"use_kl_loss": True, "kl_loss_coef": 0.5, "kl_loss_type": "k2"}
+    results = [
+        update_actor(rollouts, data, actor_config(name, **settings), micro_batch_size=4)
+        for name in ("amir_grpo", "vanilla")
+    ]
+    difference = (results[0][0] - results[1][0]) / LAMBDA_VALUE
+    assert_same(difference, rollouts.one_process_gradient(), relative=FLOAT32)
+    for metric in ("actor/pg_loss", "kl_loss"):
+        assert results[0][1][metric] == pytest.approx(results[1][1][metric], rel=1e-12)
+
+
+def test_entries_that_a_queue_has_stacked_are_read_too(rollouts):
+    """Rows of one length may come back as a plain tensor; entries of weight 0 stand for nothing."""
+    jagged_gradient, _ = update_actor(rollouts, rollouts.actor_batch(), actor_config("amir_grpo"))
+    batch = rollouts.actor_batch(stacked=True)
+    assert not batch[worker_loss.ANCHORS].is_nested
+    gradient, _ = update_actor(rollouts, batch, actor_config("amir_grpo"), micro_batch_size=4)
+    assert_same(gradient, jagged_gradient)
+
+
+@pytest.mark.parametrize("name", ["amir_grpo", "amir_gspo", "amir_vanilla"])
+def test_outside_an_amir_trainer_the_loss_refuses_to_run(rollouts, name):
+    """verl's own trainer modes give the workers plain ppo_loss: no silent training without preferences."""
+    data = tu.assign_non_tensor(rollouts.actor_batch(), dp_size=1, batch_num_tokens=10)
+    model_output = {"log_probs": bigram_log_probs(rollouts.weight, data["input_ids"])}
+    message = f"^the policy loss {name} needs an amir trainer mode: set trainer.v1.trainer_mode=amir_sync, "
+    with pytest.raises(ValueError, match=message):
+        ppo_loss(config=actor_config(name), model_output=model_output, data=data)
+
+
+def test_a_loss_that_fails_leaves_no_preferences_open(rollouts):
+    def failing(**_):
+        raise RuntimeError("out of memory")
+
+    data = tu.assign_non_tensor(rollouts.actor_batch(), dp_size=1)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        preference_loss_fn(loss_fn=failing, model_output={}, data=data)
+    with pytest.raises(ValueError, match="needs an amir trainer mode"):
+        get_policy_loss_fn("amir_grpo")(torch.zeros(1, 1), torch.zeros(1, 1), None, None)
+
+
+def test_the_loss_function_travels_to_the_workers():
+    """set_loss_fn sends it through Ray; what arrives still carries verl's loss and the actor's settings."""
+    config = actor_config("amir_gspo", clip_ratio_high=0.28)
+    sent = partial(preference_loss_fn, loss_fn=partial(ppo_loss, config=config))
+    arrived = pickle.loads(pickle.dumps(sent))
+    assert arrived.func is preference_loss_fn
+    assert arrived.keywords["loss_fn"].func is ppo_loss
+    assert arrived.keywords["loss_fn"].keywords["config"].policy_loss.loss_mode == "amir_gspo"
+    assert arrived.keywords["loss_fn"].keywords["config"].clip_ratio_high == 0.28
