@@ -1,0 +1,90 @@
+"""The trainer mode `amir_ranked`: `amir_sync` on given responses, validated by ranking metrics.
+
+Shape suffixes: _N responses, _T tokens.
+"""
+
+import uuid
+from collections import defaultdict
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1 import register_trainer
+from verl.utils import tensordict_utils as tu
+
+from amir_verl.evaluation.ranking import ranking_metrics
+from amir_verl.loss import mean_log_prob
+from amir_verl.trainer.modes import AmirTrainerSync
+
+PREFIX = "val-ranked/"
+
+
+@register_trainer("amir_ranked")
+class RankedTrainer(AmirTrainerSync):
+    """Nothing is sampled: the rollout engine stays asleep, and no weights are sent to it."""
+
+    def on_init_end(self) -> None:
+        return
+
+    def on_sample_end(self) -> None:
+        return
+
+    def on_step_end(self) -> None:
+        return
+
+    def _validate(self) -> dict[str, float]:
+        """Score the given responses of the validation set with the policy, and compare with their ranks."""
+        scores, ranks = [], []
+        for rows in self.val_dataloader:
+            batch = self._replay(rows)
+            score_N, rank_N = self._score(batch)
+            groups: dict[str, list[int]] = defaultdict(list)
+            for row, (key, tag) in enumerate(zip(batch.keys, batch.tags, strict=True)):
+                if not tag.get("is_padding", False):
+                    groups[key.rsplit("_", 2)[0]].append(row)
+            scores += [score_N[members].tolist() for members in groups.values()]
+            ranks += [rank_N[members].tolist() for members in groups.values()]
+            tq.kv_clear(keys=batch.keys, partition_id=batch.partition_id)
+        return validation_metrics(scores, ranks)
+
+    def _replay(self, rows: dict) -> KVBatchMeta:
+        """The given responses of `rows` as a batch in the queue, through the agent loop as in training."""
+        uids = [str(uuid.uuid4()) for _ in rows["raw_prompt"]]
+        prompts = tu.get_tensordict(rows | {"uid": np.array(uids, dtype=object)})
+        tu.assign_non_tensor_data(prompts, "global_steps", self.global_steps)
+        tu.assign_non_tensor_data(prompts, "validate", True)
+        tag = {"is_prompt": True, "status": "pending", "global_steps": self.global_steps}
+        tq.kv_batch_put(keys=uids, partition_id="val", tags=[dict(tag) for _ in uids])
+        self.agent_loop_manager.generate_sequences(prompts)
+        batch, _ = self.replay_buffer.sample(
+            global_steps=self.global_steps, partition_id="val", batch_size=len(uids)
+        )
+        return self._balance_batch(batch, metrics={})
+
+    def _score(self, batch: KVBatchMeta) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean log-probability of each response under the policy, and its rank, (N,) each."""
+        self._compute_old_log_prob(batch, metrics={})
+        data = tq.kv_batch_get(
+            keys=batch.keys,
+            partition_id=batch.partition_id,
+            select_fields=["old_log_probs", "response_mask", "rm_scores"],
+        ).to_padded_tensor()
+        score_N = mean_log_prob(data["old_log_probs"], data["response_mask"])
+        return score_N, -data["rm_scores"].sum(-1)
+
+
+def validation_metrics(scores: list[list[float]], ranks: list[list[float]]) -> dict[str, float]:
+    """`ranking_metrics` as verl logs them, and the mean log-probability of the best-ranked responses.
+
+    The last one falls where a policy learns the order by giving up on all responses alike.
+    """
+    metrics = {f"{PREFIX}{name}": value for name, value in ranking_metrics(scores, ranks).items()}
+    best = [
+        score
+        for group, places in zip(scores, ranks, strict=True)
+        for score, place in zip(group, places, strict=True)
+        if place == min(places)
+    ]
+    metrics[f"{PREFIX}log_prob_of_best"] = float(np.mean(best)) if best else float("nan")
+    return metrics

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Training from given responses with rankings, through verl's own trainer. As it stands: the tiny model and a
+# generated ranked set, without a GPU. For your own: MODEL, TRAIN and VAL (files of scripts/prepare_ranked.py).
+# SEED=1 bash recipes/ranked.sh [verl overrides]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+MODEL=${MODEL:-outputs/tiny/qwen2}
+DATA_DIR=${DATA_DIR:-outputs/ranked/data}
+TRAIN=${TRAIN:-$DATA_DIR/ranked_train.parquet}
+VAL=${VAL:-$DATA_DIR/ranked_validation.parquet}
+SEED=${SEED:-0}
+OUT=${OUT:-outputs/ranked/seed_$SEED}
+STEPS=${STEPS:-60}
+TEST_FREQ=${TEST_FREQ:-10}
+RANKS=${RANKS:-1}
+PROMPTS=${PROMPTS:-16}
+GROUP=${GROUP:-4}                # the most ranked responses of a prompt
+LR=${LR:-5e-4}
+BETA=${BETA:-5.0}
+LORA_RANK=${LORA_RANK:-0}        # 0 trains the whole model
+PROMPT_LENGTH=${PROMPT_LENGTH:-64}
+RESPONSE_LENGTH=${RESPONSE_LENGTH:-32}
+PLATFORM=${PLATFORM:-cpu}        # cpu or gpu
+PYTHON=${PYTHON:-.venv/bin/python}
+
+if [ "$MODEL" = outputs/tiny/qwen2 ]; then
+  "$PYTHON" scripts/make_tiny.py --out "$MODEL"
+fi
+if [ ! -e "$TRAIN" ] && [ "$DATA_DIR" = outputs/ranked/data ]; then
+  "$PYTHON" -m amir_verl.ranked.graded_sums --out "$DATA_DIR/graded_sums.jsonl"
+  "$PYTHON" scripts/prepare_ranked.py "$DATA_DIR/graded_sums.jsonl" --out "$DATA_DIR" --tokenizer "$MODEL"
+fi
+
+mkdir -p "$OUT"
+export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1
+export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$PWD/$OUT/metrics.jsonl}
+
+case $PLATFORM in
+  cpu)
+    export VERL_PLATFORM=cpu
+    MACHINE=(+platform=cpu ray_kwargs.ray_init.num_gpus="$RANKS")
+    ;;
+  gpu) MACHINE=(actor_rollout_ref.rollout.name=vllm actor_rollout_ref.actor.use_dynamic_bsz=True) ;;
+  *) echo "PLATFORM must be cpu or gpu, got '$PLATFORM'" >&2; exit 2 ;;
+esac
+DATA=(
+  data.train_files="$TRAIN"
+  data.val_files="$VAL"
+  data.train_batch_size="$PROMPTS"
+  data.max_prompt_length="$PROMPT_LENGTH"
+  data.max_response_length="$RESPONSE_LENGTH"
+  data.seed="$SEED"
+)
+AMIR=(
+  +amir=ranked
+  amir.beta="$BETA"
+)
+ACTOR=(
+  actor_rollout_ref.model.path="$MODEL"
+  actor_rollout_ref.actor.optim.lr="$LR"
+  actor_rollout_ref.actor.ppo_mini_batch_size="$PROMPTS"
+  actor_rollout_ref.actor.data_loader_seed="$SEED"
+  actor_rollout_ref.rollout.n="$GROUP"
+  actor_rollout_ref.rollout.max_model_len=$((PROMPT_LENGTH + RESPONSE_LENGTH))
+)
+if [ "$LORA_RANK" != 0 ]; then
+  ACTOR+=(
+    actor_rollout_ref.model.lora_rank="$LORA_RANK"
+    actor_rollout_ref.model.lora_alpha=$((2 * LORA_RANK))
+    actor_rollout_ref.model.target_modules=all-linear
+  )
+fi
+TRAINER=(
+  trainer.n_gpus_per_node="$RANKS"
+  trainer.nnodes=1
+  'trainer.logger=[console,file]'
+  trainer.project_name=amir-ranked
+  trainer.experiment_name="seed_$SEED"
+  trainer.total_training_steps="$STEPS"
+  trainer.total_epochs=1000
+  trainer.val_before_train=True
+  trainer.test_freq="$TEST_FREQ"
+  trainer.save_freq=-1
+  trainer.resume_mode=disable
+  trainer.default_local_dir="$OUT/checkpoints"
+)
+
+exec "$PYTHON" -m verl.trainer.main_ppo \
+  "${MACHINE[@]}" "${AMIR[@]}" "${DATA[@]}" "${ACTOR[@]}" "${TRAINER[@]}" "$@"
