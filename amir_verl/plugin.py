@@ -25,7 +25,12 @@ def _register_losses(core_algos: Any) -> None:
 
 
 def _register_trainers(_: Any) -> None:
+    import amir_verl.ranked.trainer
     import amir_verl.trainer.modes  # noqa: F401
+
+
+def _register_agent_loops(_: Any) -> None:
+    import amir_verl.ranked.replay  # noqa: F401
 
 
 def _check_runs(verl_config: Any) -> None:
@@ -51,6 +56,7 @@ def _load() -> None:
         patches.install()
     wrapt.register_post_import_hook(_register_losses, "verl.trainer.ppo.core_algos")
     wrapt.register_post_import_hook(_register_trainers, "verl.trainer.ppo.v1")
+    wrapt.register_post_import_hook(_register_agent_loops, "verl.experimental.agent_loop.agent_loop")
     wrapt.register_post_import_hook(_check_runs, "verl.utils.config")
 
 

@@ -14,9 +14,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from amir_verl.config import AmirConfig
+from amir_verl.ranked.rows import check_ranked_run
 
 # Trainer modes of the plugin and the verl mode that each extends.
-TRAINER_MODES = {"amir_sync": "sync"}
+TRAINER_MODES = {"amir_sync": "sync", "amir_ranked": "sync"}
 
 
 def amir_config(config: DictConfig) -> AmirConfig:
@@ -71,6 +72,8 @@ def check_run(config: DictConfig) -> None:
             "amir.reference=policy needs verl's reference policy: set "
             "actor_rollout_ref.actor.use_kl_loss=True (kl_loss_coef=0 if no KL penalty is wanted)"
         )
+    if mode == "amir_ranked":
+        check_ranked_run(config)
     filters = OmegaConf.select(config, "algorithm.filter_groups.enable")
     sampler = OmegaConf.select(config, "trainer.v1.sampler.custom_sampler.name")
     if filters and sampler == "QuickPollReplayBuffer":
