@@ -51,6 +51,7 @@ class Comparison:
     num_problems: int
     left_out: dict[str, int]  # problems of a run that another one lacks
     rates: list[RateRow]
+    rates_by_source: dict[str, list[RateRow]]  # empty for a single data source
     coverage: dict[str, Coverage]  # "all problems", and with a base "solved by base" and "not solved by base"
     summaries: dict[str, Summary]  # "base", "a", "b", on the shared problems
     margins: dict[str, np.ndarray]  # (P,) of each run that logged log-probabilities
@@ -88,8 +89,32 @@ def _coverage(solved_a_P: np.ndarray, solved_b_P: np.ndarray) -> Coverage:
 
 
 def _gain(before: "pd.Series", after: "pd.Series", seed: int) -> Gain | None:
-    both_P = before.notna() & after.notna()
-    return paired_gain(before[both_P], after[both_P], seed=seed) if both_P.any() else None
+    known_P = before.notna() & after.notna()
+    return paired_gain(before[known_P], after[known_P], seed=seed) if known_P.any() else None
+
+
+def _rate_rows(tables: "dict[str, pd.DataFrame]", seed: int) -> list[RateRow]:
+    """Rows of the pass@k table from problem tables of every run with the same index."""
+    names = [n for n in tables["b"].columns if "@" in n and all(n in t.columns for t in tables.values())]
+    rows = []
+    for name in names:
+        known_P = np.logical_and.reduce([table[name].notna() for table in tables.values()])
+        if not known_P.any():
+            continue
+        column = {run: table[name][known_P] for run, table in tables.items()}
+        base = column.get("base")
+        rows.append(
+            RateRow(
+                name=name,
+                base=None if base is None else estimate(base, seed=seed),
+                a=estimate(column["a"], seed=seed),
+                b=estimate(column["b"], seed=seed),
+                a_over_base=None if base is None else paired_gain(base, column["a"], seed=seed),
+                b_over_base=None if base is None else paired_gain(base, column["b"], seed=seed),
+                b_over_a=paired_gain(column["a"], column["b"], seed=seed),
+            )
+        )
+    return rows
 
 
 def compare(
@@ -121,28 +146,13 @@ def compare(
     left_out = {name: len(i) - len(shared) for name, i in zip(frames, ids, strict=True)}
     frames = {name: frame[frame["prompt_id"].isin(shared)] for name, frame in frames.items()}
     tables = {name: problem_rates(frame, ks=ks, seed=seed).loc[shared] for name, frame in frames.items()}
-    names = [
-        name
-        for name in tables["b"].columns
-        if "@" in name and all(name in t.columns for t in tables.values())
-    ]
-    rates = []
-    for name in names:
-        column = {run: table[name] for run, table in tables.items()}
-        gain = _gain(column["a"], column["b"], seed)
-        if gain is None:
-            continue
-        rates.append(
-            RateRow(
-                name=name,
-                base=estimate(column["base"], seed=seed) if "base" in column else None,
-                a=estimate(column["a"], seed=seed),
-                b=estimate(column["b"], seed=seed),
-                a_over_base=_gain(column["base"], column["a"], seed) if "base" in column else None,
-                b_over_base=_gain(column["base"], column["b"], seed) if "base" in column else None,
-                b_over_a=gain,
-            )
+    source_P = frames["b"].drop_duplicates("prompt_id").set_index("prompt_id")["data_source"].loc[shared]
+    by_source = {
+        str(source): _rate_rows(
+            {run: table[(source_P == source).to_numpy()] for run, table in tables.items()}, seed
         )
+        for source in source_P.unique()
+    }
     solved = {name: (table["c"] > 0).to_numpy() for name, table in tables.items()}
     coverage = {"all problems": _coverage(solved["a"], solved["b"])}
     if "base" in solved:
@@ -156,7 +166,8 @@ def compare(
     return Comparison(
         num_problems=len(shared),
         left_out=left_out,
-        rates=rates,
+        rates=_rate_rows(tables, seed),
+        rates_by_source=by_source if len(by_source) > 1 else {},
         coverage=coverage,
         summaries={name: summarise(frame, ks=ks, seed=seed) for name, frame in frames.items()},
         margins={name: correct_minus_wrong_margin(frame) for name, frame in frames.items()},

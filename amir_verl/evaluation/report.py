@@ -12,18 +12,12 @@ from matplotlib.figure import Figure
 
 from . import charts
 from .bootstrap import MIN_PROBLEMS, Gain
-from .comparison import Comparison, compare
+from .comparison import Comparison, RateRow, compare
 from .run_files import Run
 from .summary import Estimate, Summary
 
-MINUS, TIMES = "\u2212", "\u00d7"
+MINUS = "\u2212"
 EXAMPLES, EXAMPLE_LENGTH = 3, 1500
-VERDICTS = {
-    "higher": "higher",
-    "lower": "lower",
-    "not distinguishable": "not distinguishable",
-    "too few problems": f"too few problems to tell (under {MIN_PROBLEMS})",
-}
 #: Title of a panel -> names of the metric, the first one a run has is drawn.
 TRAINING_PANELS = {
     "training reward": ("critic/score/mean", "critic/rewards/mean"),
@@ -58,6 +52,23 @@ def _rate(estimate: Estimate | None) -> dict[str, str] | None:
     return {"mean": f"{100 * estimate.mean:.1f}", "interval": interval}
 
 
+def _rate_row(row: RateRow, names: dict[str, str]) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "values": {key: _rate(getattr(row, key)) for key in names},
+        "problems": row.b_over_a.num_problems,
+        "a_over_base": _points(row.a_over_base),
+        "b_over_base": _points(row.b_over_base),
+        "b_over_a": _points(row.b_over_a),
+    }
+
+
+def _first_and_last(rows: list[RateRow]) -> list[RateRow]:
+    """pass@1 and the largest pass@k."""
+    rates = [row for row in rows if row.name.startswith("pass@")]
+    return rates[:1] + rates[1:][-1:]
+
+
 def _number(value: float, digits: int = 1, *, scale: float = 1.0, unit: str = "") -> str:
     return "\u2013" if math.isnan(value) else f"{scale * value:.{digits}f}{unit}"
 
@@ -88,13 +99,11 @@ def training_panels(runs: dict[str, Run]) -> dict[str, dict[str, charts.Curve]]:
 
 def headline(comparison: Comparison, names: dict[str, str]) -> list[str]:
     """What the numbers allow one to say of pass@1 and of the largest pass@k, a sentence each."""
-    rows = [row for row in comparison.rates if row.name.startswith("pass@")]
     sentences = []
-    for row in dict.fromkeys((rows[0].name, rows[-1].name)) if rows else ():
-        chosen = next(r for r in rows if r.name == row)
-        gain, points = chosen.b_over_a, _points(chosen.b_over_a)
+    for row in _first_and_last(comparison.rates):
+        gain, points = row.b_over_a, _points(row.b_over_a)
         figures = (
-            f"{row}: {names['b']} {100 * chosen.b.mean:.1f} %, {names['a']} {100 * chosen.a.mean:.1f} %, "
+            f"{row.name}: {names['b']} {100 * row.b.mean:.1f} %, {names['a']} {100 * row.a.mean:.1f} %, "
             f"difference {points['mean']} points"
         )
         if gain.verdict == "too few problems":
@@ -221,18 +230,12 @@ def write_report(a: Run, b: Run, base: Run | None, *, out: Path, seed: int = 0) 
         colors=charts.COLORS,
         comparison=comparison,
         headline=headline(comparison, names) if comparison else [],
-        rates=[
-            {
-                "name": row.name,
-                "values": {key: _rate(getattr(row, key)) for key in names},
-                "problems": row.b_over_a.num_problems,
-                "a_over_base": _points(row.a_over_base),
-                "b_over_base": _points(row.b_over_base),
-                "b_over_a": _points(row.b_over_a),
-            }
-            for row in (comparison.rates if comparison else ())
-        ],
-        verdicts=VERDICTS,
+        rates=[_rate_row(row, names) for row in comparison.rates] if comparison else [],
+        # Per data set the first and the last pass@k: more would bury them.
+        sources={
+            source: [_rate_row(row, names) for row in _first_and_last(rows)]
+            for source, rows in (comparison.rates_by_source.items() if comparison else ())
+        },
         lengths=_length_rows(comparison, names) if comparison else [],
         examples=_examples(comparison, names) if comparison else [],
         pictures=pictures,

@@ -83,7 +83,9 @@ def _prompt_id(row: Mapping[str, Any], key: str | None) -> str:
     name = next((name for name in keys if row.get(name) is not None), None)
     if name is None:
         raise ValueError(f"no prompt id: expected one of {', '.join(keys)}, or verl's input and output")
-    return _text(row[name])
+    # Other people's ids count from 1 in every set; `prompt_id` and a named key are unique as they are.
+    apart = key is None and name != "prompt_id" and row.get("data_source")
+    return f"{_text(row['data_source'])}/{_text(row[name])}" if apart else _text(row[name])
 
 
 def sample_from_row(

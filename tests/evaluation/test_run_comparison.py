@@ -20,7 +20,13 @@ def frame(counts: dict[str, tuple[int, int]], **more) -> pd.DataFrame:
     """Problem -> (correct, wrong) samples."""
     rows = [
         {"prompt_id": p, "correct": c, "pred": str(c), "response": f"{p} {c}", "prompt": p, "length": 5.0}
-        | {"length_unit": "tokens", "truncated": None, "confidence": np.nan, "logprob_mean": np.nan}
+        | {
+            "length_unit": "tokens",
+            "truncated": None,
+            "data_source": p[0],
+            "confidence": np.nan,
+            "logprob_mean": np.nan,
+        }
         | more
         for p, (right, wrong) in counts.items()
         for c in [1] * right + [0] * wrong
@@ -51,6 +57,27 @@ def test_only_shared_problems_are_compared_and_the_rest_is_counted():
     row = found.rates[0]
     assert (row.name, row.a.mean, row.b.mean, row.b_over_a.mean) == ("pass@1", 0.5, 1.0, 0.5)
     assert row.b_over_a.verdict == "higher" and row.base is None
+
+
+def test_rates_are_given_for_each_data_source_where_there_are_several():
+    a = frame({f"{source}{i}": (1, 1) for source in "xy" for i in range(25)})
+    b = frame({f"{source}{i}": (2, 0) if source == "x" else (1, 1) for source in "xy" for i in range(25)})
+    found = compare(a, b)
+    assert {source: rows[0].b_over_a.mean for source, rows in found.rates_by_source.items()} == {
+        "x": 0.5,
+        "y": 0.0,
+    }
+    assert found.rates[0].b_over_a.mean == 0.25
+    one = compare(*(rows[rows["data_source"] == "x"] for rows in (a, b)))
+    assert one.rates_by_source == {}
+
+
+def test_a_gain_is_the_difference_of_the_means_it_stands_beside():
+    a = frame({"p": (1, 1), "q": (2, 0), "r": (1, 0)})  # r has too few samples for pass@2 here, p and q not
+    b = frame({"p": (0, 2), "q": (2, 0), "r": (2, 2)})
+    row = next(row for row in compare(a, b).rates if row.name == "pass@2")
+    assert (row.a.num_problems, row.b.num_problems) == (2, 2)
+    assert row.b_over_a.mean == pytest.approx(row.b.mean - row.a.mean)
 
 
 def test_runs_without_a_shared_problem_are_refused():
@@ -142,6 +169,7 @@ def test_report_shows_base_both_runs_and_their_difference(make_run, tmp_path):
         "calibration",
     }
     assert page.count("data:image/png;base64,") == len(pictures)
+    assert "By data set" not in page
     assert "amir is higher." in page and "amir \u2212 base" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)  # self-contained
     table = page.split("<tbody>")[1].split("</tbody>")[0]
@@ -182,6 +210,19 @@ def test_report_of_curves_alone_and_of_row_files_alone(make_run, tmp_path):
     assert curves.returncode == 0, curves.stderr
     page = (tmp_path / "out" / "index.html").read_text()
     assert "no sample rows of curves" in page and "Problems solved" not in page
+
+
+def test_report_lists_data_sets(make_run, tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        dump = make_run(name, 0.5, seed=seed) / "validation" / "5.jsonl"
+        rows = [json.loads(line) for line in dump.read_text().splitlines()]
+        for row in rows:
+            row["data_source"] = "aime25" if int(row["gts"]) % 2 else "amc<23>"
+        dump.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = report(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "By data set" in page and ">aime25</td>" in page and ">amc&lt;23&gt;</td>" in page
 
 
 def test_report_of_nothing_is_one_line(tmp_path):

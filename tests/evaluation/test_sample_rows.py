@@ -62,6 +62,11 @@ def test_any_jsonl_with_a_prompt_id_and_a_correctness(tmp_path, row, correct):
     assert np.isnan(samples["length"][0])
 
 
+def test_ids_that_count_from_one_in_every_set_are_kept_apart(tmp_path):
+    rows = [{"id": 1, "acc": 1, "data_source": source} for source in ("aime25", "amc23")]
+    assert read_samples(write(tmp_path / "rows.jsonl", rows))["prompt_id"].tolist() == ["aime25/1", "amc23/1"]
+
+
 def test_own_names_and_a_threshold(tmp_path):
     path = write(tmp_path / "rows.jsonl", [{"q": "a", "ok": 1}, {"q": "b", "ok": 0}])
     assert read_samples(path, prompt_key="q", correct_key="ok")["prompt_id"].tolist() == ["a", "b"]
