@@ -102,6 +102,15 @@ def test_a_run_directory_is_understood(make_run):
     assert load_run(make_run("again", 0.4), first=True).step == 0
 
 
+def test_rows_of_an_evaluation_are_preferred_to_the_dumps(make_run):
+    directory = make_run("grpo", 0.4)
+    rows = load_run(directory).samples.head(8)
+    rows.to_parquet(directory / "samples.parquet")
+    run = load_run(directory)
+    assert len(run.samples) == 8 and run.step is None and "critic/score/mean" in run.metrics
+    assert len(load_run(directory, step=0).samples) == 240
+
+
 def test_a_torn_last_line_is_left_out_and_another_bad_line_is_named(tmp_path):
     good = json.dumps({"step": 1, "data": {"x": 1.0}})
     path = tmp_path / "metrics.jsonl"
