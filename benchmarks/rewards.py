@@ -2,10 +2,11 @@
 
     python -m benchmarks.rewards [--answers N] [--data DIR]
 
-GSM8K-like: the authors' worked solutions, right and with another number at the end. MATH-like: solutions with a boxed
-LaTeX answer (Minerva) and OlympiadBench's final answers behind their worked solutions, right and perturbed. Both
-rewards get every answer in turn, in small interleaved rounds, so that a busy machine slows both; the ratio is what
-counts. verl's reward is called as verl calls it, through its process pool; its start-up is not counted.
+GSM8K-like: the authors' worked solutions, right and with another number at the end. MATH-like: solutions with
+a boxed LaTeX answer (Minerva) and OlympiadBench's final answers behind their worked solutions, right and
+perturbed. Both rewards get every answer in turn, in small interleaved rounds, so that a busy machine slows
+both; the ratio is what counts. verl's reward is called as verl calls it, through its process pool; its
+start-up is not counted.
 """
 
 import argparse

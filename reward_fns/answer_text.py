@@ -154,6 +154,7 @@ def _join_superscripts(match: re.Match) -> str:
 
 _BRACED_CHARACTER = re.compile(r"([\^_])\{([0-9A-Za-z])\}")
 _NEEDLESS_SPACE = re.compile(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])|(?<=[0-9]) (?=[A-Za-z])")
+_BETWEEN_VARIABLES = re.compile(r"(?<![A-Za-z\\])([A-Za-z]) (?=[A-Za-z](?![A-Za-z]))")
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+) (?=[0-9])")
 
 
@@ -161,7 +162,8 @@ _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+) (?=[0-9])")
 def canonical_text(clean: str) -> str:
     """A key for equality of the text alone: no needless braces, spaces, dollars. Not meant for reading."""
     text = _BRACED_CHARACTER.sub(r"\1\2", clean.replace("$", ""))
-    return _NEEDLESS_SPACE.sub("", _AFTER_COMMAND.sub(r"\1", text))
+    text = _BETWEEN_VARIABLES.sub(r"\1", _AFTER_COMMAND.sub(r"\1", text))
+    return _NEEDLESS_SPACE.sub("", text)
 
 
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' .-]*")
