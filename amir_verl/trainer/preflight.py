@@ -49,9 +49,10 @@ def check_run(config: DictConfig) -> None:
     if amir_mode and mode not in TRAINER_MODES:
         raise ValueError(f"trainer.v1.trainer_mode={mode} does not exist; known: {', '.join(TRAINER_MODES)}")
     if not amir_mode:
+        fitting = f"amir_{mode}" if f"amir_{mode}" in TRAINER_MODES else "amir_sync"
         raise ValueError(
             f"policy_loss.loss_mode={loss} with trainer.v1.trainer_mode={mode} would train without "
-            f"preferences: set trainer.v1.trainer_mode=amir_{mode}, or just +amir=grpo"
+            f"preferences: set trainer.v1.trainer_mode={fitting}, or just +amir=grpo"
         )
     if not amir_loss:
         fitting = "amir_grpo" if loss == "vanilla" else f"amir_{loss}"
@@ -85,7 +86,8 @@ def check_run(config: DictConfig) -> None:
         raise ValueError(
             "AMIR does not combine with verl's distillation loss: set distillation.enabled=False"
         )
-    if rollout.name == "vllm" and importlib.util.find_spec("vllm") is None:
+    # verl leaves the engine's name to the user, and says so itself where it is missing.
+    if OmegaConf.select(rollout, "name") == "vllm" and importlib.util.find_spec("vllm") is None:
         raise ValueError(
             "rollout.name=vllm, but vLLM is not installed: pip install 'amir-verl[gpu]' "
             "(without a GPU: bash scripts/install.sh cpu)"
