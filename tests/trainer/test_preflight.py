@@ -1,0 +1,251 @@
+"""Settings that contradict each other end in one line, before Ray starts."""
+
+import dataclasses
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+
+from amir_verl.config import AmirConfig
+from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
+
+N = "actor_rollout_ref.rollout.n=4"
+LOSS = "actor_rollout_ref.actor.policy_loss.loss_mode"
+MODE = "trainer.v1.trainer_mode"
+# What verl itself asks a user to set.
+VERL = [
+    "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=8",
+    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=8",
+    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8",
+]
+
+
+def run_config(*overrides):
+    """The settings of `python -m verl.trainer.main_ppo OVERRIDES`, composed from verl's own files."""
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return compose("ppo_trainer", overrides=list(overrides))
+
+
+@pytest.mark.parametrize(
+    ("preset", "loss", "expected"),
+    [
+        ("grpo", "amir_grpo", {}),
+        ("gspo", "amir_gspo", {}),
+        (
+            "paper",
+            "amir_grpo",
+            {"beta": 0.2, "reward_margin": 2.0, "lambda_schedule": "loss_ratio", "lambda_value": 0.01},
+        ),
+    ],
+)
+def test_one_override_turns_a_run_into_amir(preset, loss, expected):
+    config = run_config(f"+amir={preset}", N)
+    check_run(config)
+    assert OmegaConf.select(config, LOSS) == loss
+    assert OmegaConf.select(config, MODE) == "amir_sync"
+    assert config.algorithm.adv_estimator == "grpo"
+    assert amir_config(config) == dataclasses.replace(AmirConfig(), **expected)
+
+
+def test_settings_of_the_preset_are_exactly_those_of_the_record():
+    """A setting that is missing here could not be set on the command line."""
+    node = OmegaConf.to_container(run_config("+amir=grpo").amir)
+    assert node == dataclasses.asdict(AmirConfig())
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("amir.beta=0.5", {"beta": 0.5}),
+        ("amir.beta=2", {"beta": 2}),
+        ("amir.pair_mining=topk", {"pair_mining": "topk"}),
+        ("amir.max_pairs_per_group=16", {"max_pairs_per_group": 16}),
+        ("amir.lambda_schedule=constant", {"lambda_schedule": "constant"}),
+        ("amir.mask_truncated=true", {"mask_truncated": True}),
+    ],
+)
+def test_a_setting_is_an_override_like_any_of_verls(override, expected):
+    config = run_config("+amir=grpo", N, override)
+    check_run(config)
+    assert amir_config(config) == dataclasses.replace(AmirConfig(), **expected)
+
+
+def test_a_typo_is_refused_when_the_command_line_is_read():
+    with pytest.raises(ConfigCompositionException, match=r"^Could not override 'amir\.betaa'"):
+        run_config("+amir=grpo", "amir.betaa=0.5")
+
+
+def test_a_run_without_amir_is_none_of_our_business():
+    check_run(run_config())
+    check_run(run_config("trainer.use_v1=False", f"{LOSS}=gspo"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["amir.beta=-1"], "amir.beta must be above 0, got -1"),
+        (["amir.beta=high"], "amir.beta must be a finite number, got 'high'"),
+        (["amir.beta=null"], "amir.beta must be a finite number, got None"),
+        (["amir.beta=nan"], "amir.beta must be a finite number, got nan"),
+        (
+            ["amir.pair_mining=best"],
+            "amir.pair_mining must be one of all, topk, adjacent, best_worst, got 'best'",
+        ),
+        (["amir.top_k=1.5"], "amir.top_k must be a whole number of at least 1, got 1.5"),
+        (["+amir.betaa=0.5"], "amir.betaa is no setting of AMIR; known: beta, beta_scale, "),
+        (
+            ["amir.lambda_min=2", "amir.lambda_max=1"],
+            "amir.lambda_min (2) is above amir.lambda_max (1)",
+        ),
+        (
+            [f"{MODE}=sync"],
+            f"policy_loss.loss_mode=amir_grpo with {MODE}=sync would train without preferences: "
+            f"set {MODE}=amir_sync, or just +amir=grpo",
+        ),
+        (
+            [f"{LOSS}=vanilla"],
+            f"{MODE}=amir_sync with policy_loss.loss_mode=vanilla would train without preferences: "
+            f"set {LOSS}=amir_grpo",
+        ),
+        ([f"{LOSS}=gspo"], f"{LOSS}=amir_gspo"),
+        ([f"{LOSS}=vanilla", f"{MODE}=sync"], "would train without preferences"),
+        ([f"{LOSS}=amir_gapo"], "policy_loss.loss_mode=amir_gapo does not exist; known: amir_bypass_mode, "),
+        ([f"{MODE}=amir_snyc"], f"{MODE}=amir_snyc does not exist; known: {', '.join(TRAINER_MODES)}"),
+        (["trainer.use_v1=False"], "AMIR runs on verl's V1 trainer: set trainer.use_v1=True"),
+        (
+            ["actor_rollout_ref.rollout.n=1"],
+            "AMIR compares responses of one prompt: actor_rollout_ref.rollout.n must be 2 or more, got 1",
+        ),
+        (
+            ["amir.reference=policy"],
+            "amir.reference=policy needs verl's reference policy: "
+            "set actor_rollout_ref.actor.use_kl_loss=True (kl_loss_coef=0 if no KL penalty is wanted)",
+        ),
+        (
+            ["+platform=cpu", "algorithm.filter_groups.enable=True"],
+            "algorithm.filter_groups does not reach the sampler of +platform=cpu: "
+            "set trainer.v1.sampler.custom_sampler.path=null",
+        ),
+        (
+            ["distillation.enabled=True"],
+            "AMIR does not combine with verl's distillation loss: set distillation.enabled=False",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_run_is_refused_in_one_line(overrides, message):
+    with pytest.raises(ValueError) as refusal:
+        check_run(run_config("+amir=grpo", N, *overrides))
+    assert str(refusal.value).startswith(message) or message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            [f"{MODE}=amir_sync", f"{LOSS}=amir_grpo"],
+            "the run has no `amir` settings: add +amir=grpo (or +amir=gspo, +amir=paper)",
+        ),
+        (
+            [f"{LOSS}=amir_gspo"],
+            f"policy_loss.loss_mode=amir_gspo with {MODE}=sync would train without preferences: "
+            f"set {MODE}=amir_sync, or just +amir=grpo",
+        ),
+        (
+            [f"{MODE}=amir_sync"],
+            f"{MODE}=amir_sync with policy_loss.loss_mode=vanilla would train without preferences: "
+            f"set {LOSS}=amir_grpo",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_run_put_together_by_hand_is_refused_where_a_part_is_missing(overrides, message):
+    with pytest.raises(ValueError) as refusal:
+        check_run(run_config(N, *overrides))
+    assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize("mode", ["sync", "colocate_async", "separate_async"])
+def test_a_refusal_names_a_mode_that_exists(mode):
+    with pytest.raises(ValueError, match="would train without preferences") as refusal:
+        check_run(run_config("+amir=grpo", N, f"{MODE}={mode}"))
+    named = str(refusal.value).split(f"set {MODE}=")[1].split(",")[0]
+    assert named in TRAINER_MODES
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["amir.reference=policy", "actor_rollout_ref.actor.use_kl_loss=True"],
+        ["amir.reference=policy", "algorithm.use_kl_in_reward=True"],
+        ["+platform=cpu"],
+        [
+            "+platform=cpu",
+            "algorithm.filter_groups.enable=True",
+            "trainer.v1.sampler.custom_sampler.path=null",
+            "trainer.v1.sampler.custom_sampler.name=null",
+        ],
+        [f"{LOSS}=amir_clip_cov"],
+        [f"{LOSS}=amir_vanilla"],
+    ],
+    ids=" ".join,
+)
+def test_a_sound_run_passes(overrides):
+    config = run_config("+amir=grpo", N, *overrides)
+    assert check_run(config) is None
+    assert amir_config(config).beta == 5.0
+
+
+def test_a_missing_engine_is_named_with_what_to_install(monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "vllm" else find_spec(name))
+    with pytest.raises(ValueError, match=r"^rollout.name=vllm, but vLLM is not installed: pip install '"):
+        check_run(run_config("+amir=grpo", N, "actor_rollout_ref.rollout.name=vllm"))
+    check_run(run_config("+amir=grpo", N, "actor_rollout_ref.rollout.name=sglang"))
+
+
+def test_verl_alone_would_accept_an_amir_loss_in_a_plain_trainer(capsys):
+    """Why the check is wrapped around verl's: without it this run would start."""
+    from verl.utils.config import validate_config
+
+    config = run_config("+amir=grpo", N, f"{MODE}=sync", *VERL)
+    arguments = {"use_reference_policy": False, "use_critic": False}
+    assert validate_config.__wrapped__(config, **arguments) is None
+    with pytest.raises(SystemExit) as stop:
+        validate_config(config, **arguments)
+    assert stop.value.code.startswith("amir-verl: policy_loss.loss_mode=amir_grpo with ")
+    assert validate_config(run_config("+amir=grpo", N, *VERL), **arguments) is None
+
+
+def test_verls_own_checks_still_run():
+    from verl.utils.config import validate_config
+
+    config = run_config(
+        "+amir=grpo", N, *VERL, "data.train_batch_size=4", "actor_rollout_ref.actor.ppo_mini_batch_size=8"
+    )
+    with pytest.raises(ValueError, match="train_batch_size"):
+        validate_config(config=config, use_reference_policy=False, use_critic=False)
+
+
+def test_the_real_command_ends_in_one_line_and_starts_no_ray(tmp_path):
+    """verl's own entry point, as a user runs it."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "verl.trainer.main_ppo", "+amir=grpo", "amir.beta=-1", N, *VERL],
+        cwd=tmp_path,
+        env=os.environ | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "amir-verl: amir.beta must be above 0, got -1"
+    assert ended.stderr.count("amir-verl") == 1
+    said = ended.stdout + ended.stderr
+    for sign in ("Traceback", "ray init kwargs", "Started a local Ray instance", "HYDRA_FULL_ERROR"):
+        assert sign not in said
