@@ -1,4 +1,4 @@
-"""Answers a second of `reward_fns.math_reward` beside verl's own math_verify reward, on the same real answers.
+"""Answers a second of `reward_fns.math_reward` and of verl's math_verify reward, on the same real answers.
 
     python -m benchmarks.rewards [--answers N] [--data DIR]
 
@@ -116,20 +116,17 @@ def main() -> None:
         "GSM8K-like": gsm8k_answers(arguments.data, arguments.answers, rng),
         "MATH-like": math_answers(arguments.data, arguments.answers, rng),
     }
-    print(
-        f"{'answers':<12}{'count':>7}{'ours/s':>10}{'verl/s':>10}{'ratio':>9}{'target':>9}{'equal verdicts':>18}"
-    )
+    columns = "{:<12}{:>7}{:>10}{:>10}{:>9}{:>9}{:>18}"
+    print(columns.format("answers", "count", "ours/s", "verl/s", "ratio", "target", "equal verdicts"))
     for kind, pairs in kinds.items():
         ours, verl, equal, differing = measure(pairs)
-        print(
-            f"{kind:<12}{len(pairs):>7}{len(pairs) / ours:>10.0f}{len(pairs) / verl:>10.0f}{verl / ours:>9.1f}"
-            f"{TARGETS[kind]:>8.0f}x{f'{equal} of {len(pairs)}':>18}"
-        )
+        count = len(pairs)
+        rates = [f"{count / ours:.0f}", f"{count / verl:.0f}", f"{verl / ours:.1f}", f"{TARGETS[kind]:.0f}"]
+        print(columns.format(kind, count, *rates, f"{equal} of {count}"))
         for gold, response, our_verdict, verl_verdict in differing:
             start, end = boxed_content(response)
-            print(
-                f"    gold {gold!r}, answer {response[start:end]!r}: ours {our_verdict:g}, verl {verl_verdict:g}"
-            )
+            answer = response[start:end]
+            print(f"    gold {gold!r}, answer {answer!r}: ours {our_verdict:g}, verl {verl_verdict:g}")
 
 
 if __name__ == "__main__":

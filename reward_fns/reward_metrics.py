@@ -1,4 +1,4 @@
-"""What a step's responses were paid for, as numbers for the log: `reward/acc`, `reward/timeouts`, one a component."""
+"""The rewards of a step as metrics: `reward/acc`, `reward/timeouts`, and one for each component."""
 
 from collections.abc import Iterable, Mapping
 

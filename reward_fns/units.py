@@ -53,8 +53,8 @@ _LETTERS = set("mgshLJNWVKCFAlMT")
 _NO_UNIT = set(
     re.findall(
         "[a-z]+",
-        """or not if when where for pi sqrt and but e i than maybe because since as so which that this he she they
-        it is are was were will by to with from while after then""",
+        """or not if when where for pi sqrt and but e i than maybe because since as so which that this he she
+        they it is are was were will by to with from while after then""",
     )
 )
 _EMPTY = {"of", "the", "per", "a", "an", "in", "each", "square", "cubic", "sq", "cu", "unit", "total", "p"}

@@ -1,4 +1,4 @@
-"""What counts as an answer and as the right one: tables of real answers, and how verl loads and calls the reward."""
+"""What counts as an answer, and as the right one: tables of real answers; how verl loads and calls it."""
 
 import inspect
 from concurrent.futures import ThreadPoolExecutor

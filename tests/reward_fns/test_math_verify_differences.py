@@ -20,7 +20,7 @@ DIFFERENCES = [
         "\\boxed{\\text{No solution.}}",
         1,
         0,
-        "words are compared without case and full stop",
+        "words, without case and full stop",
     ),
     ("4.5e33", "#### 4.5e33", 1, 0, "the line of #### is the answer, in any notation"),
     ("23", "<think>\\boxed{17}</think><answer>23</answer>", 1, 0, "the last answer tag comes before any box"),
