@@ -2,22 +2,24 @@
 
 python -m benchmarks.mining [--quick]
 
-Both sides end with the same pairs, weights, anchors, signed weights and gradient; that is asserted before
-anything is timed.
+Two stages: mining and weights alone, and with all that a step sends to the workers (anchors, signed weights)
+and needs for lambda (the gradient). Two loops: over tensors read element by element, as in training code with
+tensors at hand, and over plain numbers. Both ways end with the same values; that is asserted first.
 """
 
 import argparse
 import statistics
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from amir_verl.config import AmirConfig
-from amir_verl.mining import mine_pairs
+from amir_verl.mining import Pairs, mine_pairs
 from amir_verl.preferences import Preferences, step_preferences
 from benchmarks.measure import clock, interleaved, machine, ratio, spread, verdict
-from benchmarks.pair_loop import assert_same, loop_preferences
+from benchmarks.pair_loop import assert_same, loop_pairs, loop_preferences
 
 CONFIG = AmirConfig(rank_weighting="linear", reward_margin=0.05)
 
@@ -32,8 +34,13 @@ def batch(prompts: int, responses: int, *, seed: int) -> tuple[Tensor, Tensor, T
     return -torch.rand(rows, generator=generator, dtype=torch.float64), rewards, group
 
 
-def vectorised(mean: Tensor, rewards: Tensor, group: Tensor) -> Preferences:
-    """Mining and everything a step derives from it."""
+def mine(mean: Tensor, rewards: Tensor, group: Tensor) -> Pairs:
+    """Pairs and weights, vectorised."""
+    return mine_pairs(rewards, group, CONFIG, order_N=mean)
+
+
+def prefer(mean: Tensor, rewards: Tensor, group: Tensor) -> Preferences:
+    """Pairs, weights and everything that a step derives from them, vectorised."""
     return step_preferences(mean, rewards, group, torch.ones_like(group, dtype=torch.bool), CONFIG)
 
 
@@ -41,52 +48,67 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=1024)
     parser.add_argument("--responses", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=21)
+    parser.add_argument("--repeats", type=int, default=31)
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     args = parser.parse_args()
-    repeats = 7 if args.quick else args.repeats
+    repeats = 9 if args.quick else args.repeats
     torch.set_num_threads(1)
     print(f"mining: {args.prompts} prompts x {args.responses} responses, all pairs, linear rank weights")
     print(machine())
 
-    mean, rewards, group = batch(args.prompts, args.responses, seed=0)
-    groups = group.tolist()
-    settings = {"margin": CONFIG.reward_margin, "beta": CONFIG.beta}
-    over_numbers = partial(loop_preferences, mean.tolist(), rewards.tolist(), groups, **settings)
-    over_tensors = partial(loop_preferences, mean, rewards, groups, **settings)
-
-    eligible = torch.ones_like(group, dtype=torch.bool)
-    pairs = mine_pairs(rewards, group, CONFIG, eligible_N=eligible, order_N=mean)
-    print(f"{len(pairs):,} pairs; both ways give the same pairs, weights, anchors and gradient: ", end="")
-    assert_same(over_numbers(), pairs=pairs, preferences=vectorised(mean, rewards, group))
-    print("checked")
-
+    once = mean, rewards, group = batch(args.prompts, args.responses, seed=0)
     twice = batch(2 * args.prompts, args.responses, seed=1)
-    times = interleaved(
-        {
-            "vectorised": lambda: vectorised(mean, rewards, group),
-            "twice the prompts": lambda: vectorised(*twice),
-            "loop over numbers": over_numbers,
-        },
+    groups, numbers = group.tolist(), (mean.tolist(), rewards.tolist())
+    margin, beta = CONFIG.reward_margin, CONFIG.beta
+    assert_same(
+        loop_preferences(*numbers, groups, margin=margin, beta=beta),
+        pairs=mine(*once),
+        preferences=prefer(*once),
+    )
+    print(f"{len(mine(*once)):,} pairs; both ways give the same pairs, weights, anchors and gradient")
+
+    print("mining and weights, CPU ms:")
+    compare(
+        partial(mine, *once),
+        partial(mine, *twice),
+        partial(loop_pairs, numbers[1], groups, margin=margin),
+        partial(loop_pairs, rewards, groups, margin=margin),
         repeats=repeats,
     )
+    print("with anchors, signed weights and gradient, CPU ms:")
+    compare(
+        partial(prefer, *once),
+        partial(prefer, *twice),
+        partial(loop_preferences, *numbers, groups, margin=margin, beta=beta),
+        partial(loop_preferences, mean, rewards, groups, margin=margin, beta=beta),
+        repeats=repeats,
+    )
+
+
+def compare(
+    vectorised: Callable[[], object],
+    twice: Callable[[], object],
+    over_numbers: Callable[[], object],
+    over_tensors: Callable[[], object],
+    *,
+    repeats: int,
+) -> None:
+    """Time one stage in its four forms and print what stands against the targets."""
+    variants = {"vectorised": vectorised, "twice the prompts": twice, "loop over numbers": over_numbers}
+    times = {name: seconds.cpu for name, seconds in interleaved(variants, repeats=repeats).items()}
     _, start = clock()
     over_tensors()
-    _, end = clock()
-
-    print("CPU milliseconds, median:")
+    times["loop over tensors"] = [clock()[1] - start]
     for name, seconds in times.items():
-        print(f"  {name:<22} {statistics.median(seconds.cpu) * 1e3:10.1f}")
-    print(f"  {'loop over tensors':<22} {(end - start) * 1e3:10.1f}  (once)")
-    fast = times["vectorised"].cpu
-    print(verdict("loop over tensors / vectorised", (end - start) / statistics.median(fast), at_least=100))
-    numbers = times["loop over numbers"].cpu
-    print(verdict("loop over plain numbers / vectorised", ratio(numbers, fast), at_least=100))
-    growth = times["twice the prompts"].cpu
-    print(
-        verdict("twice the prompts / once", ratio(growth, fast), at_most=2.2)
-        + f" (+- {spread(growth, fast):.2g})"
-    )
+        print(f"  {name:<18} {statistics.median(seconds) * 1e3:9.1f}")
+    fast = times["vectorised"]
+    slow = times["loop over tensors"][0] / statistics.median(fast)
+    print(" ", verdict("loop over tensors / vectorised", slow, at_least=100))
+    numbers = ratio(times["loop over numbers"], fast)
+    print(" ", verdict("loop over plain numbers / vectorised", numbers, at_least=100))
+    growth = times["twice the prompts"]
+    line = verdict("twice the prompts / once", ratio(growth, fast), at_most=2.2)
+    print(f"  {line} (+- {spread(growth, fast):.2g})")
 
 
 if __name__ == "__main__":

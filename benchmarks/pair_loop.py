@@ -35,7 +35,7 @@ def loop_preferences(
     margin: float,
     beta: float,
 ) -> LoopPreferences:
-    """Mine all pairs with linear rank weights, reference-free, one pair at a time.
+    """All pairs with linear rank weights, reference-free, and what the workers need of them.
 
     Args:
         mean: mean log-probability of each response at the old policy, (N,), numbers or a tensor.
@@ -44,6 +44,24 @@ def loop_preferences(
         margin: a pair needs a gap above this.
         beta: slope per nat.
     """
+    pairs = loop_pairs(rewards, groups, margin=margin)
+    scale = len(rewards) / max(len(pairs), 1)
+    entries: list[list[tuple[float, float]]] = [[] for _ in groups]
+    gradient = [0.0] * len(rewards)
+    for i, j, weight in pairs:
+        gap = mean[i] - mean[j]
+        pull = beta * weight * scale / (1.0 + math.exp(beta * gap)) / len(rewards)
+        entries[i].append((float(mean[j]), weight * scale))
+        entries[j].append((float(mean[i]), -weight * scale))
+        gradient[i] -= pull
+        gradient[j] += pull
+    return LoopPreferences(pairs, entries, gradient)
+
+
+def loop_pairs(
+    rewards: Tensor | Sequence[float], groups: Sequence[int], *, margin: float
+) -> list[tuple[int, int, float]]:
+    """Mining and weights alone: (chosen, rejected, weight) of every pair beyond the margin, average 1."""
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups):
         members.setdefault(group, []).append(row)
@@ -58,18 +76,7 @@ def loop_preferences(
                     found.append((i, j, float(level[float(rewards[j])] - level[float(rewards[i])])))
 
     average = sum(weight for _, _, weight in found) / max(len(found), 1)
-    pairs = [(i, j, weight / average) for i, j, weight in found]
-    scale = len(rewards) / max(len(pairs), 1)
-    entries: list[list[tuple[float, float]]] = [[] for _ in groups]
-    gradient = [0.0] * len(rewards)
-    for i, j, weight in pairs:
-        gap = mean[i] - mean[j]
-        pull = beta * weight * scale / (1.0 + math.exp(beta * gap)) / len(rewards)
-        entries[i].append((float(mean[j]), weight * scale))
-        entries[j].append((float(mean[i]), -weight * scale))
-        gradient[i] -= pull
-        gradient[j] += pull
-    return LoopPreferences(pairs, entries, gradient)
+    return [(i, j, weight / average) for i, j, weight in found]
 
 
 def assert_same(loop: LoopPreferences, *, pairs: Pairs, preferences: Preferences) -> None:

@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="of a response")
     parser.add_argument("--width", type=int, default=128, help="hidden size of the model")
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--limit", type=float, default=1800, help="seconds after which a run has failed")
     parser.add_argument("--out", type=Path, help="keep inputs, logs and metrics here")
     parser.add_argument("--quick", action="store_true", help="one run of each mode, 15 steps")
     args = parser.parse_args()
@@ -50,18 +51,18 @@ def main() -> None:
         folder = (args.out or Path(scratch)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         write_inputs(folder, size)
-        seconds = run_all(folder, size, args.rounds)
+        seconds = run_all(folder, size, rounds=args.rounds, limit=args.limit)
     report(seconds)
 
 
-def run_all(folder: Path, size: RunSize, rounds: int) -> dict[str, dict[str, list[float]]]:
+def run_all(folder: Path, size: RunSize, *, rounds: int, limit: float) -> dict[str, dict[str, list[float]]]:
     """Seconds by mode and phase over all runs, warm-up left out; the order changes each round."""
     seconds = {mode: {phase: [] for phase in PHASES} for mode in MODES}
     for turn in range(rounds):
         for mode in MODES if turn % 2 == 0 else reversed(MODES):
             start = time.monotonic()
             try:
-                steps = train(folder, f"{mode}_{turn}", MODES[mode], size)[WARM_UP:]
+                steps = train(folder, f"{mode}_{turn}", MODES[mode], size, limit=limit)[WARM_UP:]
             except RuntimeError as error:
                 sys.exit(str(error))
             for phase in PHASES:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import torch
 
@@ -33,18 +34,21 @@ def write_inputs(folder: Path, size: RunSize) -> None:
 
     logging.disable_progress_bar()
     tokenizer = build_tokenizer()
-    model = build_model("qwen2", tokenizer, hidden_size=size.width, layers=size.layers, seed=SEED)
+    model = build_model("qwen3", tokenizer, hidden_size=size.width, layers=size.layers, seed=SEED)
     save_model(model, tokenizer, folder / "model")
     problems = distinct_sums("easy", 8 * size.prompts, seed=SEED)
     rows = [verl_row(problem, index, "train") for index, problem in enumerate(problems)]
     pd.DataFrame(rows).to_parquet(folder / "train.parquet")
 
 
-def train(folder: Path, name: str, overrides: list[str], size: RunSize) -> list[dict[str, float]]:
+def train(
+    folder: Path, name: str, overrides: list[str], size: RunSize, *, limit: float
+) -> list[dict[str, float]]:
     """Train with verl's own entry point in a process of its own; the metrics of each step.
 
     Raises:
-        RuntimeError: the run failed; the message ends with the end of its output, which `<name>.log` holds.
+        RuntimeError: the run failed or took more than `limit` seconds (vLLM may wait for ever for weights
+            that did not fit); the message ends with the end of its output, which `<name>.log` holds.
     """
     metrics, log = folder / f"{name}.jsonl", folder / f"{name}.log"
     environment = os.environ | {"VERL_FILE_LOGGER_PATH": str(metrics), "HF_HUB_OFFLINE": "1"}
@@ -53,15 +57,28 @@ def train(folder: Path, name: str, overrides: list[str], size: RunSize) -> list[
         overrides = ["+platform=cpu", *overrides]
     with log.open("w") as output:
         command = [sys.executable, "-m", "verl.trainer.main_ppo", *_settings(folder, size), *overrides]
-        code = subprocess.run(
-            command, env=environment, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False
-        ).returncode
+        code = _run(command, environment, folder, output, seconds=limit)
     lines = metrics.read_text().splitlines() if metrics.exists() else []
     steps = [json.loads(line)["data"] for line in lines]
     if code != 0 or len(steps) < size.steps:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         raise RuntimeError(f"the run {name} stopped after {len(steps)} of {size.steps} steps:\n{end}")
     return steps
+
+
+def _run(
+    command: list[str], environment: dict[str, str], folder: Path, output: IO[str], *, seconds: float
+) -> int:
+    """Run to the end, or stop it after `seconds`; the exit status."""
+    run = subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        return run.wait(seconds)
+    except subprocess.TimeoutExpired:
+        # Ray's own processes end with the one that started them.
+        os.killpg(run.pid, signal.SIGTERM)
+        return run.wait() or 1
 
 
 def _settings(folder: Path, size: RunSize) -> list[str]:
