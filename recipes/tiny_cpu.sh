@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# The tiny model on a machine without a GPU, through verl's own trainer: Ray, TransferQueue, FSDP2, vLLM's CPU build.
+# ALGO=grpo|amir_grpo|gspo|amir_gspo bash recipes/tiny_cpu.sh [verl overrides]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+ALGO=${ALGO:-amir_grpo}
+TINY=${TINY:-outputs/tiny/qwen2}           # folder made by scripts/make_tiny.py
+TRAIN=${TRAIN:-$TINY/train.parquet}
+VAL=${VAL:-$TINY/validation.parquet}
+OUT=${OUT:-outputs/tiny_cpu/$ALGO}
+STEPS=${STEPS:-40}
+RANKS=${RANKS:-1}
+SEED=${SEED:-0}
+PROMPTS=${PROMPTS:-16}
+GROUP=${GROUP:-8}
+LR=${LR:-5e-4}
+PROMPT_LENGTH=${PROMPT_LENGTH:-64}
+RESPONSE_LENGTH=${RESPONSE_LENGTH:-32}
+REWARD=${REWARD:-reward_fns/math_reward.py}
+PYTHON=${PYTHON:-.venv/bin/python}
+
+case $ALGO in
+  grpo) ALGORITHM=(algorithm.adv_estimator=grpo) ;;
+  gspo) ALGORITHM=(algorithm.adv_estimator=grpo actor_rollout_ref.actor.policy_loss.loss_mode=gspo) ;;
+  amir_grpo) ALGORITHM=(+amir=grpo) ;;
+  amir_gspo) ALGORITHM=(+amir=gspo) ;;
+  *) echo "ALGO must be grpo, amir_grpo, gspo or amir_gspo, got '$ALGO'" >&2; exit 2 ;;
+esac
+[ -e "$TINY/config.json" ] || { echo "no model in $TINY: $PYTHON scripts/make_tiny.py --out $TINY" >&2; exit 1; }
+
+mkdir -p "$OUT"
+export VERL_PLATFORM=cpu HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1
+export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$PWD/$OUT/metrics.jsonl}
+
+DATA=(
+  data.train_files="$TRAIN"
+  data.val_files="$VAL"
+  data.train_batch_size="$PROMPTS"
+  data.max_prompt_length="$PROMPT_LENGTH"
+  data.max_response_length="$RESPONSE_LENGTH"
+  data.seed="$SEED"
+  reward.custom_reward_function.path="$REWARD"
+)
+MODEL=(
+  actor_rollout_ref.model.path="$TINY"
+)
+ACTOR=(
+  actor_rollout_ref.actor.optim.lr="$LR"
+  actor_rollout_ref.actor.ppo_mini_batch_size="$PROMPTS"
+  actor_rollout_ref.actor.data_loader_seed="$SEED"
+)
+ROLLOUT=(
+  actor_rollout_ref.rollout.n="$GROUP"
+  actor_rollout_ref.rollout.seed="$SEED"
+  actor_rollout_ref.rollout.max_model_len=$((PROMPT_LENGTH + RESPONSE_LENGTH))
+)
+TRAINER=(
+  trainer.n_gpus_per_node="$RANKS"
+  ray_kwargs.ray_init.num_gpus="$RANKS"
+  'trainer.logger=[console,file]'
+  trainer.project_name=amir-tiny
+  trainer.experiment_name="$ALGO"
+  trainer.total_training_steps="$STEPS"
+  trainer.total_epochs=1000
+  trainer.val_before_train=True
+  trainer.test_freq=10
+  trainer.save_freq=-1
+  trainer.resume_mode=disable
+  trainer.default_local_dir="$OUT/checkpoints"
+  trainer.validation_data_dir="$OUT/validation"
+)
+
+exec "$PYTHON" -m verl.trainer.main_ppo +platform=cpu \
+  "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${ALGORITHM[@]}" "${TRAINER[@]}" "$@"

