@@ -131,6 +131,21 @@ def test_completions_are_scored_by_the_math_reward(sums):
     assert table["ground_truth"].tolist()[::2] == ["2", "3", "4"] and table["sample_id"].is_unique
 
 
+def test_a_real_set_is_asked_by_name_and_its_gold_answers_are_right(tmp_path):
+    source = Path(os.environ.get("AMIR_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not (source / "amc23").is_dir():
+        pytest.skip(f"no amc23 in {source} (AMIR_SHARED_DATA)")
+    prepare = [sys.executable, str(ROOT / "scripts" / "prepare_data.py"), "amc23", "--source", str(source)]
+    subprocess.run([*prepare, "--out", str(tmp_path)], check=True, capture_output=True)
+    questions = read_questions(*find_data(["amc23"], tmp_path))
+    assert len({question.prompt_id for question in questions}) == len(questions) == 40
+    answers = [
+        [Completion(f"<answer>{question.ground_truth}</answer>", 5, False, -1.0)] for question in questions
+    ]
+    table = score_completions(questions, answers, load_reward(str(MATH_REWARD)), progress=False)
+    assert table["correct"].tolist() == [1] * 40 and set(table["data_source"]) == {"amc23"}
+
+
 def test_a_reward_is_checked_before_the_model_is_asked(tmp_path, sums):
     reward = tmp_path / "reward.py"
     reward.write_text("def compute_score(d, s, g, e=None):\n    return 0.5\n")
