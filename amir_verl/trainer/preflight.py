@@ -17,7 +17,12 @@ from amir_verl.config import AmirConfig
 from amir_verl.ranked.rows import check_ranked_run
 
 # Trainer modes of the plugin and the verl mode that each extends.
-TRAINER_MODES = {"amir_sync": "sync", "amir_ranked": "sync"}
+TRAINER_MODES = {
+    "amir_sync": "sync",
+    "amir_colocate_async": "colocate_async",
+    "amir_separate_async": "separate_async",
+    "amir_ranked": "sync",
+}
 
 
 def amir_config(config: DictConfig) -> AmirConfig:
