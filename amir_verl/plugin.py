@@ -9,8 +9,14 @@ import sys
 import traceback
 from typing import Any
 
-import wrapt
 from packaging.specifiers import SpecifierSet
+
+try:
+    import wrapt
+except ImportError:
+    # Said here, as verl reports the error at DEBUG level alone.
+    print("amir-verl: AMIR is off, wrapt is missing: pip install wrapt", file=sys.stderr)
+    raise
 
 SUPPORTED_VERL = ">=0.9.1,<0.10"
 
