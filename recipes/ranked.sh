@@ -33,8 +33,9 @@ if [ ! -e "$TRAIN" ] && [ "$DATA_DIR" = outputs/ranked/data ]; then
 fi
 
 mkdir -p "$OUT"
+OUT=$(realpath "$OUT")
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1
-export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$PWD/$OUT/metrics.jsonl}
+export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$OUT/metrics.jsonl}
 
 case $PLATFORM in
   cpu)

@@ -1,4 +1,4 @@
-"""For two responses a prompt the preference loss is DPO's sigmoid loss on mean log-probabilities: TRL's own."""
+"""For two responses a prompt the loss is DPO's sigmoid loss on mean log-probabilities: TRL's own."""
 
 import copy
 
