@@ -82,7 +82,7 @@ def check_run(config: DictConfig) -> None:
         check_ranked_run(config)
     filters = OmegaConf.select(config, "algorithm.filter_groups.enable")
     sampler = OmegaConf.select(config, "trainer.v1.sampler.custom_sampler.name")
-    if filters and sampler == "QuickPollReplayBuffer":
+    if filters and sampler == "quick_poll_replay_buffer":
         raise ValueError(
             "algorithm.filter_groups does not reach the sampler of +platform=cpu: "
             "set trainer.v1.sampler.custom_sampler.path=null"
