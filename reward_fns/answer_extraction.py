@@ -34,7 +34,7 @@ _OPTION_LABEL = re.compile(r"^[ \t*]*B[*]*:", re.MULTILINE)
 _SENTENCE_END = re.compile(r"(?<!Rs)(?<!approx)[.!?](?=\s|$|\*)|\n|(?<=\$)[.!?]")
 _MATH = re.compile(r"\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _LAST_NUMBER = re.compile(
-    r"(?<![A-Za-z0-9_.\\])-?(?:\\?[$£€]\s?)?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+(?![0-9])|[0-9]+)"
+    r"(?<![A-Za-z0-9_.\\])-?(?:\\?[$\u00a3\u20ac]\s?)?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+(?![0-9])|[0-9]+)"
     r"(?:\.[0-9]+)?(?:/[0-9]+(?![0-9.]))?(?:\s?\\?%)?|(?<![0-9A-Za-z])-?\.[0-9]+"
 )
 # Two words before anything else: a sentence about the answer.

@@ -1,59 +1,17 @@
 """One spelling for the many ways to write the same answer: Unicode, LaTeX layout, delimiters, punctuation.
 
 Only what cannot change the meaning is removed. A space between two digits stays (`1 2` is not 12), and
-superscript digits become exponents (5² is not 52). Digits of other alphabets stay what they are, so they are
-no numbers here.
+superscript digits become exponents (a superscript 2 behind a 5 is not 52). Digits of other alphabets stay
+what they are, so they are no numbers here.
 """
 
 import re
 from functools import lru_cache
 
+from reward_fns.unicode_math import unicode_to_latex
+
 # Longer answers are compared as they stand and read no further.
 MAX_ANSWER_CHARS = 2000
-
-_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-_VULGAR_FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
-_UNICODE = {
-    **{char: "-" for char in "\u2212\u2013—\u2010\u2011\u2012﹣"},
-    **{char: " " for char in "\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000\t\r\v\f"},
-    **{char: "" for char in "\u200b\u200c\u200d\u2060\ufeff\u00ad"},
-    **{char: None for char in map(chr, range(32)) if char not in "\n\t\r\v\f"},
-    **{char: f"^{{{digit}}}" for digit, char in enumerate(_SUPERSCRIPTS)},
-    **{char: " \\frac{{{}}}{{{}}} ".format(*text.split("/")) for char, text in _VULGAR_FRACTIONS.items()},
-    # Full-width digits, letters and punctuation, as Chinese models write them.
-    **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
-    **{
-        "\u00d7": " \\times ",
-        "·": " \\cdot ",
-        "⋅": " \\cdot ",
-        "÷": "/",
-        "\u2215": "/",
-        "√": "\\sqrt ",
-        "∞": "\\infty ",
-    },
-    **{"π": "\\pi ", "θ": "\\theta ", "\u03b1": "\\alpha ", "β": "\\beta ", "φ": "\\phi ", "λ": "\\lambda "},
-    **{
-        "≤": "\\le ",
-        "≥": "\\ge ",
-        "≠": "\\ne ",
-        "±": "\\pm ",
-        "\u222a": "\\cup ",
-        "∩": "\\cap ",
-        "∈": "\\in ",
-    },
-    **{
-        "°": "^{\\circ}",
-        "\u2032": "'",
-        "\u2019": "'",
-        "\u2018": "'",
-        "“": '"',
-        "”": '"',
-        "μ": "\\mu ",
-        "≈": "\\approx ",
-    },
-}
-_UNICODE_TABLE = str.maketrans(_UNICODE)
-_PLAIN_ASCII = re.compile(r"[ -~\n]*")
 
 # LaTeX that only moves things about.
 _LAYOUT = re.compile(
@@ -136,9 +94,7 @@ def clean_answer(text: str) -> str:
     """The answer in one spelling, still readable as LaTeX. Longer than MAX_ANSWER_CHARS: only stripped."""
     if len(text) > MAX_ANSWER_CHARS:
         return text.strip()
-    if not _PLAIN_ASCII.fullmatch(text):
-        text = re.sub(f"[{_SUPERSCRIPTS}]{{2,}}", _join_superscripts, text).translate(_UNICODE_TABLE)
-    text = _strip_delimiters(text)
+    text = _strip_delimiters(unicode_to_latex(text))
     if "\\" in text or "~" in text or "{" in text or "np." in text:
         text = _SPACING.sub(" ", _LAYOUT.sub("", text))
         for pattern, replacement in _SYNONYMS:
@@ -146,10 +102,6 @@ def clean_answer(text: str) -> str:
         text = _TEXT_COMMAND.sub(_unwrap_text, text)
         text = _strip_delimiters(text)
     return " ".join(text.split())
-
-
-def _join_superscripts(match: re.Match) -> str:
-    return "^{" + "".join(str(_SUPERSCRIPTS.index(char)) for char in match.group()) + "}"
 
 
 _BRACED_CHARACTER = re.compile(r"([\^_])\{([0-9A-Za-z])\}")

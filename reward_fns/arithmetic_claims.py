@@ -16,7 +16,9 @@ TOLERANCE = Fraction(1, 10**6)
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
 _TOKEN = re.compile(rf" *({_NUMBER}|[-+*/()])")
 _RIGHT = re.compile(rf"[ $]*(-?{_NUMBER})(?![0-9.]*[0-9])(?!%? *[-+*/^(])")
-_SIGNS = str.maketrans({"\u00d7": "*", "·": "*", "⋅": "*", "÷": "/", "\u2212": "-", "\u2013": "-", "$": " "})
+_SIGNS = str.maketrans(
+    {"\u00d7": "*", "\u00b7": "*", "\u22c5": "*", "\u00f7": "/", "\u2212": "-", "\u2013": "-", "$": " "}
+)
 _LATEX_SIGNS = re.compile(r"\\(times|cdot|div)(?![A-Za-z])")
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 _ALLOWED_FROM = re.compile(r"[-+*/().0-9 ]*$")

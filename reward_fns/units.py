@@ -60,7 +60,7 @@ _NO_UNIT = set(
 _EMPTY = {"of", "the", "per", "a", "an", "in", "each", "square", "cubic", "sq", "cu", "unit", "total", "p"}
 _DEGREE = re.compile(r"\^ ?\{ ?\\circ ?\}|\^ ?\\circ(?![A-Za-z])")
 _MU = re.compile(r"\\mu ?")
-_ANGSTROM = re.compile(r"\\(?:AA|r\{A\})|\\text ?\{ ?Å ?\}|[ÅÅ]")
+_ANGSTROM = re.compile("\\\\(?:AA|r\\{A\\})|[\u00c5\u212b]")
 _EXPONENT = re.compile(r"(?<=[A-Za-z]) ?(?:\^ ?\{ ?-?[0-9] ?\}|\^ ?-?[0-9]|[23](?![0-9]))")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z ./*()-]{0,60}")
 _WORD = re.compile(r"[A-Za-z]+")

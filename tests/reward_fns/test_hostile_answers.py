@@ -169,10 +169,10 @@ PIECES = st.sampled_from(
         "e9",
         "10^",
         "\x00",
-        "١",
-        "１",
-        "²",
-        "�",
+        "\u0661",
+        "\uff11",
+        "\u00b2",
+        "\ud800",
     ]
 )
 HOSTILE = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=30).map("".join))

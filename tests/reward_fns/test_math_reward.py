@@ -118,7 +118,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("gold", "answer", "right"), ANSWERS)
 def test_answer_in_a_box(gold, answer, right):
-    result = compute_score("test", f"It follows that $\\boxed{{{answer}}}$.", gold)
+    result = compute_score("test", f"It follows that $\\boxed{{{answer}}}$.", gold, timeout_s=30.0)
     assert (result["score"], result["acc"], result["timeout"]) == (right, right, 0)
 
 
@@ -289,7 +289,7 @@ def test_verl_loads_the_reward_and_calls_it_from_a_thread(path):
     trainer = pytest.importorskip("verl.trainer.ppo.reward")
     from omegaconf import OmegaConf
 
-    custom = {"path": path, "name": "compute_score", "reward_kwargs": {"rel_tol": 0.1}}
+    custom = {"path": path, "name": "compute_score", "reward_kwargs": {"rel_tol": 0.1, "timeout_s": 30.0}}
     reward = trainer.get_custom_reward_fn(OmegaConf.create({"reward": {"custom_reward_function": custom}}))
     assert not inspect.iscoroutinefunction(reward)
     arguments = {"data_source": "gsm8k", "solution_str": "\\boxed{\\frac{2x}{2}}", "ground_truth": "x"}
