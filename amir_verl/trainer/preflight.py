@@ -13,6 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from amir_verl.advantage import AdvantageForm
 from amir_verl.config import AmirConfig
 from amir_verl.ranked.rows import check_ranked_run
 
@@ -44,39 +45,21 @@ def check_run(config: DictConfig) -> None:
     Raises:
         ValueError: one line that says what is wrong and what to set.
     """
-    mode = OmegaConf.select(config, "trainer.v1.trainer_mode")
+    mode = str(OmegaConf.select(config, "trainer.v1.trainer_mode"))
     loss = OmegaConf.select(config, "actor_rollout_ref.actor.policy_loss.loss_mode") or "vanilla"
-    amir_mode, amir_loss = str(mode).startswith("amir_"), str(loss).startswith("amir_")
-    if not (amir_mode or amir_loss or OmegaConf.select(config, "amir") is not None):
+    as_advantage = OmegaConf.select(config, "algorithm.adv_estimator") == "amir_grpo"
+    amir_mode, amir_loss = mode.startswith("amir_"), loss.startswith("amir_")
+    if not (amir_mode or amir_loss or as_advantage or OmegaConf.select(config, "amir") is not None):
         return
-    if not OmegaConf.select(config, "trainer.use_v1"):
-        raise ValueError("AMIR runs on verl's V1 trainer: set trainer.use_v1=True")
-    if amir_mode and mode not in TRAINER_MODES:
-        raise ValueError(f"trainer.v1.trainer_mode={mode} does not exist; known: {', '.join(TRAINER_MODES)}")
-    if not amir_mode:
-        fitting = f"amir_{mode}" if f"amir_{mode}" in TRAINER_MODES else "amir_sync"
-        raise ValueError(
-            f"policy_loss.loss_mode={loss} with trainer.v1.trainer_mode={mode} would train without "
-            f"preferences: set trainer.v1.trainer_mode={fitting}, or just +amir=grpo"
-        )
-    if not amir_loss:
-        fitting = "amir_grpo" if loss == "vanilla" else f"amir_{loss}"
-        raise ValueError(
-            f"trainer.v1.trainer_mode={mode} with policy_loss.loss_mode={loss} would train without "
-            f"preferences: set actor_rollout_ref.actor.policy_loss.loss_mode={fitting}"
-        )
-    settings = amir_config(config)
-    _check_loss_name(loss)
+    if as_advantage:
+        _check_advantage_form(config, mode, loss)
+    else:
+        _check_loss_form(config, mode, loss)
     rollout = config.actor_rollout_ref.rollout
     if rollout.n < 2:
         raise ValueError(
             "AMIR compares responses of one prompt: actor_rollout_ref.rollout.n must be 2 or more, "
             f"got {rollout.n}"
-        )
-    if settings.reference == "policy" and not _has_reference(config):
-        raise ValueError(
-            "amir.reference=policy needs verl's reference policy: set "
-            "actor_rollout_ref.actor.use_kl_loss=True (kl_loss_coef=0 if no KL penalty is wanted)"
         )
     if mode == "amir_ranked":
         check_ranked_run(config)
@@ -96,6 +79,47 @@ def check_run(config: DictConfig) -> None:
         raise ValueError(
             "rollout.name=vllm, but vLLM is not installed: pip install 'amir-verl[gpu]' "
             "(without a GPU: bash scripts/install.sh cpu)"
+        )
+
+
+def _check_loss_form(config: DictConfig, mode: str, loss: str) -> None:
+    if not OmegaConf.select(config, "trainer.use_v1"):
+        raise ValueError("AMIR runs on verl's V1 trainer: set trainer.use_v1=True, or take +amir=advantage")
+    if mode.startswith("amir_") and mode not in TRAINER_MODES:
+        raise ValueError(f"trainer.v1.trainer_mode={mode} does not exist; known: {', '.join(TRAINER_MODES)}")
+    if not mode.startswith("amir_"):
+        fitting = f"amir_{mode}" if f"amir_{mode}" in TRAINER_MODES else "amir_sync"
+        raise ValueError(
+            f"policy_loss.loss_mode={loss} with trainer.v1.trainer_mode={mode} would train without "
+            f"preferences: set trainer.v1.trainer_mode={fitting}, or just +amir=grpo"
+        )
+    if not loss.startswith("amir_"):
+        fitting = "amir_grpo" if loss == "vanilla" else f"amir_{loss}"
+        raise ValueError(
+            f"trainer.v1.trainer_mode={mode} with policy_loss.loss_mode={loss} would train without "
+            f"preferences: set actor_rollout_ref.actor.policy_loss.loss_mode={fitting}"
+        )
+    settings = amir_config(config)
+    _check_loss_name(loss)
+    if settings.reference == "policy" and not _has_reference(config):
+        raise ValueError(
+            "amir.reference=policy needs verl's reference policy: set "
+            "actor_rollout_ref.actor.use_kl_loss=True (kl_loss_coef=0 if no KL penalty is wanted)"
+        )
+
+
+def _check_advantage_form(config: DictConfig, mode: str, loss: str) -> None:
+    if mode.startswith("amir_") or loss.startswith("amir_"):
+        raise ValueError(
+            "algorithm.adv_estimator=amir_grpo puts the preferences into the advantage, "
+            f"trainer.v1.trainer_mode={mode} with policy_loss.loss_mode={loss} into the loss: take one, "
+            "+amir=advantage or +amir=grpo"
+        )
+    AdvantageForm.from_algorithm(config.algorithm)
+    if config.algorithm.get("use_kl_in_reward", False) and not OmegaConf.select(config, "trainer.use_v1"):
+        raise ValueError(
+            "algorithm.use_kl_in_reward hides the raw reward from amir_grpo in verl's old trainer: "
+            "set trainer.use_v1=True, or actor_rollout_ref.actor.use_kl_loss=True in its place"
         )
 
 
