@@ -6,18 +6,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 MODEL=${MODEL:-outputs/tiny/qwen2}
-DATA_DIR=${DATA_DIR:-outputs/ranked/data}
-TRAIN=${TRAIN:-$DATA_DIR/ranked_train.parquet}
-VAL=${VAL:-$DATA_DIR/ranked_validation.parquet}
-SEED=${SEED:-0}
+SEED=${SEED:-0}                  # of the generated set, its split, and the order of training
 OUT=${OUT:-outputs/ranked/seed_$SEED}
+TRAIN=${TRAIN:-$OUT/data/ranked_train.parquet}
+VAL=${VAL:-$OUT/data/ranked_validation.parquet}
 STEPS=${STEPS:-60}
 TEST_FREQ=${TEST_FREQ:-10}
 RANKS=${RANKS:-1}
 PROMPTS=${PROMPTS:-16}
 GROUP=${GROUP:-4}                # the most ranked responses of a prompt
 LR=${LR:-5e-4}
-BETA=${BETA:-5.0}
+BETA=${BETA:-2.0}
 LORA_RANK=${LORA_RANK:-0}        # 0 trains the whole model
 PROMPT_LENGTH=${PROMPT_LENGTH:-64}
 RESPONSE_LENGTH=${RESPONSE_LENGTH:-32}
@@ -27,9 +26,9 @@ PYTHON=${PYTHON:-.venv/bin/python}
 if [ "$MODEL" = outputs/tiny/qwen2 ]; then
   "$PYTHON" scripts/make_tiny.py --out "$MODEL"
 fi
-if [ ! -e "$TRAIN" ] && [ "$DATA_DIR" = outputs/ranked/data ]; then
-  "$PYTHON" -m amir_verl.ranked.graded_sums --out "$DATA_DIR/graded_sums.jsonl"
-  "$PYTHON" scripts/prepare_ranked.py "$DATA_DIR/graded_sums.jsonl" --out "$DATA_DIR" --tokenizer "$MODEL"
+if [ "$TRAIN" = "$OUT/data/ranked_train.parquet" ] && [ ! -e "$TRAIN" ]; then
+  "$PYTHON" -m amir_verl.ranked.graded_sums --out "$OUT/data/graded_sums.jsonl" --seed "$SEED"
+  "$PYTHON" scripts/prepare_ranked.py "$OUT/data/graded_sums.jsonl" --out "$OUT/data" --seed "$SEED"
 fi
 
 mkdir -p "$OUT"

@@ -2,10 +2,10 @@
 
     python -m amir_verl.ranked.graded_sums --out FILE
 
-Each prompt has four answers, and being right counts before form: the worked solution (0), the right number
-without its working (1), a worked solution that forgets the carry (2), a worked one that is off by ten (3).
-Where nothing is carried, the third is off by one. In a quarter of the prompts the two wrong answers tie, in a
-quarter one answer is unranked. Writes JSON Lines for `scripts/prepare_ranked.py`.
+Each prompt has four answers, and the number counts before the working: the worked solution (0), the right
+number after a working with a false step (1), a solution that forgets the carry (2), one that is off by ten
+(3). Where nothing is carried, the third is off by one. In a quarter of the prompts the two wrong answers tie,
+in a quarter one answer is unranked. Writes JSON Lines for `scripts/prepare_ranked.py`.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def graded_row(problem: Sum, rng: random.Random) -> dict[str, Any]:
     total = problem.left + problem.right
     right = problem.worked()
     slip = problem.worked(carry=False) if problem.carries else _with_answer(right, total + 1)
-    answers = [right, f"<answer>{total}</answer>", slip, _with_answer(right, total + 10)]
+    answers = [right, _with_false_step(right), slip, _with_answer(right, total + 10)]
     ranks: list[int | None] = [0, 1, 2, 2 if rng.random() < TIED else 3]
     if rng.random() < UNRANKED:
         ranks[rng.randrange(len(ranks))] = None
@@ -39,6 +39,10 @@ def graded_row(problem: Sum, rng: random.Random) -> dict[str, Any]:
 
 def _with_answer(worked: str, number: int) -> str:
     return re.sub(r"<answer>\d+", f"<answer>{number}", worked)
+
+
+def _with_false_step(worked: str) -> str:
+    return re.sub(r"=(\d+)", lambda step: f"={int(step.group(1)) + 1}", worked, count=1)
 
 
 def main() -> None:

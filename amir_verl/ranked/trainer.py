@@ -35,18 +35,19 @@ class RankedTrainer(AmirTrainerSync):
 
     def _validate(self) -> dict[str, float]:
         """Score the given responses of the validation set with the policy, and compare with their ranks."""
-        scores, ranks = [], []
+        scores, ranks, relative = [], [], []
         for rows in self.val_dataloader:
             batch = self._replay(rows)
-            score_N, rank_N = self._score(batch)
+            score_N, rank_N, relative_N = self._score(batch)
             groups: dict[str, list[int]] = defaultdict(list)
             for row, (key, tag) in enumerate(zip(batch.keys, batch.tags, strict=True)):
                 if not tag.get("is_padding", False):
                     groups[key.rsplit("_", 2)[0]].append(row)
             scores += [score_N[members].tolist() for members in groups.values()]
             ranks += [rank_N[members].tolist() for members in groups.values()]
+            relative += [relative_N[members].tolist() for members in groups.values()]
             tq.kv_clear(keys=batch.keys, partition_id=batch.partition_id)
-        return validation_metrics(scores, ranks)
+        return validation_metrics(scores, ranks, relative=relative if self.use_reference_policy else None)
 
     def _replay(self, rows: dict) -> KVBatchMeta:
         """The given responses of `rows` as a batch in the queue, through the agent loop as in training."""
@@ -62,24 +63,36 @@ class RankedTrainer(AmirTrainerSync):
         )
         return self._balance_batch(batch, metrics={})
 
-    def _score(self, batch: KVBatchMeta) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean log-probability of each response under the policy, and its rank, (N,) each."""
+    def _score(self, batch: KVBatchMeta) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Mean log-probability of each response under the policy, its rank, and the first relative to the
+        reference policy where there is one, (N,) each.
+        """
         self._compute_old_log_prob(batch, metrics={})
-        data = tq.kv_batch_get(
-            keys=batch.keys,
-            partition_id=batch.partition_id,
-            select_fields=["old_log_probs", "response_mask", "rm_scores"],
-        ).to_padded_tensor()
+        fields = ["old_log_probs", "response_mask", "rm_scores"]
+        if self.use_reference_policy:
+            self._compute_ref_log_prob(batch, metrics={})
+            fields.append("ref_log_prob")
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        data = data.to_padded_tensor()
         score_N = mean_log_prob(data["old_log_probs"], data["response_mask"])
-        return score_N, -data["rm_scores"].sum(-1)
+        relative_N = score_N
+        if self.use_reference_policy:
+            relative_N = score_N - mean_log_prob(data["ref_log_prob"], data["response_mask"])
+        return score_N, -data["rm_scores"].sum(-1), relative_N
 
 
-def validation_metrics(scores: list[list[float]], ranks: list[list[float]]) -> dict[str, float]:
-    """`ranking_metrics` as verl logs them, and the mean log-probability of the best-ranked responses.
+def validation_metrics(
+    scores: list[list[float]], ranks: list[list[float]], *, relative: list[list[float]] | None = None
+) -> dict[str, float]:
+    """`ranking_metrics` as verl logs them, and two figures that tell how a policy came by its order.
 
-    The last one falls where a policy learns the order by giving up on all responses alike.
+    `log_prob_of_best`: mean log-probability of the best-ranked responses; it falls where the order is learnt
+    by giving up on all responses alike. `relative_pairwise_accuracy`: pairwise accuracy of `relative`, the
+    scores minus those of the reference policy, as DPO trainers report it; what the loss itself improves.
     """
     metrics = {f"{PREFIX}{name}": value for name, value in ranking_metrics(scores, ranks).items()}
+    if relative is not None:
+        metrics[f"{PREFIX}relative_pairwise_accuracy"] = ranking_metrics(relative, ranks)["pairwise_accuracy"]
     best = [
         score
         for group, places in zip(scores, ranks, strict=True)

@@ -18,15 +18,21 @@ def answer(response):
     return int(re.search(r"<answer>(\d+)</answer>", response).group(1))
 
 
+def false_steps(response):
+    steps = re.search(r"<think>(.*)</think>", response).group(1).split(",")
+    sides = [step.split("=") for step in steps]
+    return sum(sum(map(int, terms.split("+"))) != int(total) for terms, total in sides)
+
+
 @given(left=OPERAND, right=OPERAND, seed=st.integers(0, 2**32))
-def test_right_answers_rank_above_wrong_ones_and_worked_above_bare(left, right, seed):
+def test_right_numbers_rank_above_wrong_ones_and_true_workings_above_false(left, right, seed):
     row = graded_sums.graded_row(Sum(left, right), random.Random(seed))
     group = parse_ranked(row)
     assert len(set(group.responses)) == 4
     for response, rank in zip(group.responses, group.rankings, strict=True):
         if rank is not None:
             assert (answer(response) == left + right) == (rank < 2)
-            assert response.startswith("<answer>") == (rank == 1)
+            assert false_steps(response) == (1 if rank == 1 else 0)
 
 
 @given(seed=st.integers(0, 2**32))

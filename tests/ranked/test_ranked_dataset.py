@@ -77,7 +77,7 @@ def test_the_preset_is_dpo_on_mean_log_probabilities(file):
     check_run(config)
     settings = amir_config(config)
     assert (settings.policy_weight, settings.lambda_schedule, settings.lambda_value) == (0, "constant", 1)
-    assert (settings.reference, settings.reward_margin, settings.beta) == ("policy", 0, 5)
+    assert (settings.reference, settings.reward_margin, settings.beta) == ("policy", 0, 2)
     actor = config.actor_rollout_ref.actor
     assert (actor.use_kl_loss, actor.kl_loss_coef, actor.entropy_coeff) == (True, 0, 0)
     assert config.trainer.v1.trainer_mode == "amir_ranked"

@@ -26,3 +26,11 @@ def test_tied_best_responses_all_count_for_their_log_probability():
     metrics = validation_metrics(scores=[[-0.1, -0.3, -0.9]], ranks=[[0.0, 0.0, 1.0]])
     assert metrics["val-ranked/log_prob_of_best"] == pytest.approx(-0.2)
     assert metrics["val-ranked/pairwise_accuracy"] == 1
+
+
+def test_scores_relative_to_a_reference_are_judged_beside_the_scores_themselves():
+    metrics = validation_metrics(scores=[[-0.9, -0.1]], ranks=[[0.0, 1.0]], relative=[[0.3, -0.2]])
+    assert metrics["val-ranked/pairwise_accuracy"] == 0
+    assert metrics["val-ranked/relative_pairwise_accuracy"] == 1
+    without = validation_metrics(scores=[[-0.9, -0.1]], ranks=[[0.0, 1.0]])
+    assert "val-ranked/relative_pairwise_accuracy" not in without
