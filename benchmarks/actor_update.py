@@ -22,7 +22,7 @@ from amir_verl.config import AmirConfig
 from amir_verl.loss import mean_log_prob
 from amir_verl.mining import Pairs, mine_pairs
 from amir_verl.preferences import Preferences, step_preferences
-from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, WEIGHTS, preference_loss_fn
+from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
 
 CONFIG = AmirConfig()
 VOCABULARY = 2048
@@ -187,7 +187,7 @@ def with_groups(data: TensorDict, *, group_size: int, seed: int) -> Batch:
     amir = plain.clone()
     amir[ANCHORS] = preferences.jagged(preferences.anchor_M)
     amir[WEIGHTS] = preferences.jagged(preferences.signed_weight_M)
-    tu.assign_non_tensor(amir, **{LAMBDA: 1.0, BETA: preferences.beta})
+    tu.assign_non_tensor(amir, **{LAMBDA: 1.0, BETA: preferences.beta, POLICY_WEIGHT: CONFIG.policy_weight})
     return Batch(plain, amir, mine_pairs(rewards_N, group_N, CONFIG), preferences.beta, driver)
 
 
