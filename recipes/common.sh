@@ -1,0 +1,316 @@
+# What the recipes share; sourced by each of them, never run. Functions of the first part read environment
+# variables and set an array of verl overrides; run_recipe puts them together for a model that is trained on GPUs.
+# docs/recipes.md lists the variables.
+
+refuse() { echo "$(basename "$0"): $1" >&2; exit 2; }
+
+whole_numbers() { # names of variables
+  local name
+  for name in "$@"; do
+    [[ ${!name} =~ ^[0-9]{1,9}$ ]] || refuse "$name must be a whole number, got '${!name}'"
+  done
+}
+
+choose_algorithm() { # ALGO, AMIR_PRESET, AMIR_<SETTING> -> ALGORITHM
+  AMIR_PRESET=${AMIR_PRESET:-default}
+  case $AMIR_PRESET in default | paper) ;; *) refuse "AMIR_PRESET must be default or paper, got '$AMIR_PRESET'" ;; esac
+  case $ALGO-$AMIR_PRESET in
+    grpo-*) ALGORITHM=(algorithm.adv_estimator=grpo) ;;
+    gspo-*) ALGORITHM=(algorithm.adv_estimator=grpo actor_rollout_ref.actor.policy_loss.loss_mode=gspo) ;;
+    amir_grpo-default) ALGORITHM=(+amir=grpo) ;;
+    amir_gspo-default) ALGORITHM=(+amir=gspo) ;;
+    amir_grpo-paper) ALGORITHM=(+amir=paper) ;;
+    amir_gspo-paper) ALGORITHM=(+amir=paper actor_rollout_ref.actor.policy_loss.loss_mode=amir_gspo) ;;
+    *) refuse "ALGO must be grpo, amir_grpo, gspo or amir_gspo, got '$ALGO'" ;;
+  esac
+  local setting variable
+  case $ALGO in
+    amir_*)
+      for setting in beta beta_scale reward_margin pair_mining rank_weighting lambda_schedule lambda_value lambda_target; do
+        variable=AMIR_${setting^^}
+        [ -z "${!variable:-}" ] || ALGORITHM+=("amir.$setting=${!variable}")
+      done
+      ;;
+  esac
+}
+
+choose_lora() { # LORA_RANK, LORA_ALPHA -> LORA; empty for full parameters
+  LORA=()
+  [ "$LORA_RANK" != 0 ] || return 0
+  LORA=(
+    actor_rollout_ref.model.lora_rank="$LORA_RANK"
+    actor_rollout_ref.model.lora_alpha="${LORA_ALPHA:-$((2 * LORA_RANK))}"
+    actor_rollout_ref.model.target_modules=all-linear
+  )
+}
+
+choose_cluster() { # GPUS (a node), NNODES, RAY_ADDRESS, PLATFORM -> CLUSTER
+  [ "$GPUS" -ge 1 ] && [ "$NNODES" -ge 1 ] || refuse "GPUS and NNODES must be 1 or more, got $GPUS and $NNODES"
+  CLUSTER=(trainer.n_gpus_per_node="$GPUS" trainer.nnodes="$NNODES")
+  if [ -z "${RAY_ADDRESS:-}" ]; then
+    [ "$NNODES" = 1 ] || refuse "NNODES=$NNODES needs a Ray cluster that runs: 'ray start' on each node, then RAY_ADDRESS=HOST:PORT of the head (or auto on it)"
+    [ "$PLATFORM" != cpu ] || CLUSTER+=(ray_kwargs.ray_init.num_gpus="$GPUS")
+    return 0
+  fi
+  # Its nodes do not see this shell: what the run needs of its environment travels with the job.
+  local environment=ray_kwargs.ray_init.runtime_env.env_vars
+  CLUSTER+=(+ray_kwargs.ray_init.address="$RAY_ADDRESS" "+$environment.VERL_FILE_LOGGER_PATH=$VERL_FILE_LOGGER_PATH")
+  [ -z "${HF_HUB_OFFLINE:-}" ] || CLUSTER+=("+$environment.HF_HUB_OFFLINE='$HF_HUB_OFFLINE'")
+  [ -z "${WANDB_MODE:-}" ] || CLUSTER+=("+$environment.WANDB_MODE=$WANDB_MODE")
+  if [ "$PLATFORM" = cpu ]; then
+    # Ray takes no sizes for a cluster that is there.
+    CLUSTER+=(
+      "+$environment.VERL_PLATFORM=cpu" ray_kwargs.ray_init.num_cpus=null ray_kwargs.ray_init.num_gpus=null
+      ray_kwargs.ray_init.object_store_memory=null ray_kwargs.ray_init.include_dashboard=null
+    )
+  fi
+}
+
+# GPU_MEMORY_GB, PARAMETERS (millions), VOCABULARY, LORA_RANK, GPUS, NNODES, lengths -> OFFLOAD, TOKENS, TP, UTILISATION.
+# In MB: float32 weights, gradients and Adam's two moments are 16 bytes a parameter over all GPUs (with LoRA 4, and
+# 16 for the adapters); the update needs up to 14 bytes a token and vocabulary entry for logits and their gradients
+# (float32 softmax without flash-attn) and 2 to 4 GB for gathered layers. docs/recipes.md has the figures.
+choose_memory() {
+  local gpu=$((GPU_MEMORY_GB * 1000)) longest=$((PROMPT_LENGTH + RESPONSE_LENGTH)) ranks=$((GPUS * NNODES))
+  local state free tokens weights level
+  if [ "$LORA_RANK" = 0 ]; then
+    state=$((16 * PARAMETERS / ranks))
+  else
+    state=$(((4 * PARAMETERS + LORA_RANK * PARAMETERS / 100) / ranks))
+  fi
+  for level in none swap cpu; do
+    case $level in
+      none) free=$((state <= gpu * 35 / 100 ? gpu * 9 / 10 - state - 2000 : 0)) ;; # stays beside vLLM
+      swap) free=$((gpu * 9 / 10 - state - 2000)) ;;                             # on the host while vLLM samples
+      cpu) free=$((gpu * 9 / 10 - 4000)) ;;                                      # on the host, streamed by layers
+    esac
+    [ "$free" -gt 0 ] || free=0
+    tokens=$((free * 1000 / (14 * VOCABULARY / 1000) / 1024 * 1024))
+    [ "${OFFLOAD:-$level}" = "$level" ] || continue
+    [ "$tokens" -lt "$longest" ] && [ -z "${OFFLOAD:-}" ] && [ "$level" != cpu ] && continue
+    break
+  done
+  case ${OFFLOAD:=$level} in none | swap | cpu) ;; *) refuse "OFFLOAD must be none, swap or cpu, got '$OFFLOAD'" ;; esac
+  [ "$tokens" -le 16384 ] || tokens=16384
+  [ "$tokens" -ge "$longest" ] || [ "$longest" -gt 16384 ] || [ -n "${TOKENS:-}" ] ||
+    refuse "a sequence of $longest tokens needs more than a $GPU_MEMORY_GB GB card for the update: shorten RESPONSE_LENGTH, or set TOKENS to try"
+  TOKENS=${TOKENS:-$((tokens > longest ? tokens : longest))}
+
+  if [ -z "${TP:-}" ]; then
+    TP=1
+    while [ $((2 * PARAMETERS / TP)) -gt $((gpu * 45 / 100)) ] && [ $((GPUS % (2 * TP))) = 0 ]; do TP=$((2 * TP)); done
+  fi
+  if [ -z "${UTILISATION:-}" ]; then
+    local percent=75
+    [ "$OFFLOAD" != none ] || percent=$((85 - 100 * state / gpu))
+    [ "$percent" -le 75 ] || percent=75
+    weights=$((2 * PARAMETERS / TP))
+    [ $((weights + 2000)) -lt $((gpu * percent / 100)) ] ||
+      refuse "vLLM's weights alone take $((weights / 1000)) GB of a $GPU_MEMORY_GB GB card: use more GPUS, or set UTILISATION to try"
+    UTILISATION=0.$percent
+  fi
+}
+
+launch() { # "$@": the overrides. DRY_RUN=1 checks and prints, DRY_RUN=args prints the overrides alone, NUL between them
+  case ${DRY_RUN:-0} in
+    0)
+      mkdir -p "$OUT"
+      exec "$PYTHON" -m verl.trainer.main_ppo "$@"
+      ;;
+    1)
+      "$PYTHON" -m amir_verl.compose "$@" || exit
+      local variable
+      for variable in VERL_PLATFORM VERL_FILE_LOGGER_PATH HF_HUB_OFFLINE; do
+        [ -z "${!variable:-}" ] || printf '%s=%q ' "$variable" "${!variable}"
+      done
+      printf '%q -m verl.trainer.main_ppo' "$PYTHON"
+      printf ' \\\n  %q' "$@"
+      printf '\n'
+      ;;
+    args) printf '%s\0' "$@" ;;
+    *) refuse "DRY_RUN must be 0, 1 or args, got '$DRY_RUN'" ;;
+  esac
+}
+
+need_model() { # MODEL: a folder, or a name on the hub that the user gave
+  [ -n "${MODEL:-}" ] || refuse "MODEL is not set: a folder with $HUB_ID, or that name for verl to fetch $DOWNLOAD from the Hugging Face hub"
+  if [ -d "$MODEL" ]; then
+    [ -e "$MODEL/config.json" ] || refuse "no model in $MODEL: config.json is missing"
+    MODEL=$(realpath "$MODEL")
+    export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} # all that is needed is here
+    return 0
+  fi
+  [[ $MODEL =~ ^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$ && $MODEL != .* ]] || refuse "no model in $MODEL"
+  local cache=${HF_HUB_CACHE:-${HF_HOME:-$HOME/.cache/huggingface}/hub}
+  [ ! -d "$cache/models--${MODEL/\//--}/snapshots" ] || return 0
+  case ${HF_HUB_OFFLINE:-0} in
+    0 | false) echo "$(basename "$0"): $MODEL is no folder here: verl fetches it from the Hugging Face hub" >&2 ;;
+    *) refuse "$MODEL is neither a folder nor in the hub's cache, and HF_HUB_OFFLINE=$HF_HUB_OFFLINE" ;;
+  esac
+}
+
+need_data() { # name of the variable, its value: files, with commas between them -> FILES for verl
+  local file missing=()
+  FILES=
+  IFS=, read -ra files <<<"$2"
+  for file in "${files[@]}"; do
+    [ -e "$file" ] || missing+=("$file")
+    FILES+=${FILES:+,}$(realpath -m "$file")
+  done
+  FILES=[$FILES]
+  [ ${#missing[@]} = 0 ] || refuse "$1: no ${missing[*]}: $PYTHON scripts/prepare_data.py gsm8k --calibrated --out data (from the Hugging Face hub, or --source FOLDER)"
+}
+
+detect_gpus() { # -> GPUS, GPU_MEMORY_GB where the user did not say
+  local found
+  found=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | grep -E '^ *[0-9]+ *$' || true)
+  if [ -z "${GPU_MEMORY_GB:-}" ]; then
+    if [ -n "$found" ]; then
+      GPU_MEMORY_GB=$(sort -n <<<"$found" | head -n 1 | awk '{ print int(($1 + 1023) / 1024) }') # MiB, the smallest card
+    else
+      GPU_MEMORY_GB=80
+      [ "$PLATFORM" = cpu ] || echo "$(basename "$0"): no nvidia-smi here: GPU_MEMORY_GB=80 is assumed" >&2
+    fi
+  fi
+  [ -n "${GPUS:-}" ] || GPUS=$(awk 'NF' <<<"${found:-1}" | wc -l)
+}
+
+run_recipe() { # "$@": verl overrides, which win over everything here
+  PLATFORM=${PLATFORM:-gpu}
+  case $PLATFORM in gpu | cpu) ;; *) refuse "PLATFORM must be gpu or cpu, got '$PLATFORM'" ;; esac
+  if [ -z "${PYTHON:-}" ]; then
+    PYTHON=python3
+    [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python
+  fi
+  ALGO=${ALGO:-amir_grpo}
+  LORA_RANK=${LORA_RANK:-0} # 0 trains the whole model
+  NNODES=${NNODES:-1}
+  TRAIN=${TRAIN:-data/gsm8k_train.parquet}
+  VAL=${VAL:-data/gsm8k_test.parquet}
+  REWARD=${REWARD:-reward_fns/calibrated_reward.py}
+  # The settings of arXiv 2601.03661; the number of prompts a step is ours.
+  STEPS=${STEPS:-1000}
+  PROMPTS=${PROMPTS:-64}
+  GROUP=${GROUP:-8}
+  PROMPT_LENGTH=${PROMPT_LENGTH:-1024}
+  RESPONSE_LENGTH=${RESPONSE_LENGTH:-1024}
+  LR=${LR:-5e-6}
+  LR_SCHEDULE=${LR_SCHEDULE:-cosine}
+  WARMUP=${WARMUP:-0.1}
+  WEIGHT_DECAY=${WEIGHT_DECAY:-0.1}
+  MINI_BATCH=${MINI_BATCH:-$PROMPTS} # prompts an update: one update a step
+  case $ALGO in
+    *gspo) # of a sequence's ratio, which moves far less than a token's: arXiv 2507.18071, section 5.1
+      CLIP_LOW=${CLIP_LOW:-0.0003} CLIP_HIGH=${CLIP_HIGH:-0.0004} LOSS_AGG=${LOSS_AGG:-seq-mean-token-mean} ;;
+    *) CLIP_LOW=${CLIP_LOW:-0.2} CLIP_HIGH=${CLIP_HIGH:-0.2} LOSS_AGG=${LOSS_AGG:-token-mean} ;;
+  esac
+  KL_COEF=${KL_COEF:-0} # above 0: verl's KL loss against the reference policy
+  TEMPERATURE=${TEMPERATURE:-1.0}
+  VAL_SAMPLES=${VAL_SAMPLES:-4} # responses a validation problem; pass@k of the report needs k of them
+  VAL_TEMPERATURE=${VAL_TEMPERATURE:-0.6}
+  VAL_PROBLEMS=${VAL_PROBLEMS:--1} # -1: all
+  TEST_FREQ=${TEST_FREQ:-50}
+  SAVE_FREQ=${SAVE_FREQ:-100}
+  KEEP=${KEEP:-2} # checkpoints
+  SEED=${SEED:-0}
+  whole_numbers LORA_RANK NNODES STEPS PROMPTS GROUP PROMPT_LENGTH RESPONSE_LENGTH MINI_BATCH VAL_SAMPLES SEED
+  choose_algorithm
+  detect_gpus
+  whole_numbers GPUS GPU_MEMORY_GB
+  need_model
+  need_data TRAIN "$TRAIN" && local train=$FILES
+  need_data VAL "$VAL" && local validation=$FILES
+
+  # Says what ran: qwen2.5-3b-amir_grpo-paper-lora16-gsm8k-n8-lr5e-6-seed0
+  local kind=full preset= set=${TRAIN%%,*}
+  [ "$LORA_RANK" = 0 ] || kind=lora$LORA_RANK
+  case $ALGO-$AMIR_PRESET in amir_*-paper) preset=-paper ;; esac
+  set=$(basename "$set" .parquet)
+  NAME=${NAME:-$(tr -c 'A-Za-z0-9._+\n-' - <<<"$RECIPE-$ALGO$preset-$kind-${set%_train}-n$GROUP-lr$LR-seed$SEED")}
+  PROJECT=${PROJECT:-amir-verl}
+  OUT=$(realpath -m "${OUT:-outputs/$NAME}")
+  # W&B when the environment is set up for it (or WANDB=1 after `wandb login`); the file is for scripts/report.py.
+  [ -n "${WANDB:-}" ] || { [ -z "${WANDB_API_KEY:-}${WANDB_MODE:-}" ] || WANDB=1; }
+  LOGGER=${LOGGER:-[console,file$([ "${WANDB:-0}" = 0 ] || echo ,wandb)]}
+  export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$OUT/metrics.jsonl}
+
+  choose_lora
+  choose_cluster
+  DATA=(
+    data.train_files="$train"
+    data.val_files="$validation"
+    data.train_batch_size="$PROMPTS"
+    data.val_max_samples="$VAL_PROBLEMS"
+    data.max_prompt_length="$PROMPT_LENGTH"
+    data.max_response_length="$RESPONSE_LENGTH"
+    data.filter_overlong_prompts=True
+    data.seed="$SEED"
+    reward.custom_reward_function.path="$(case $REWARD in pkg://*) echo "$REWARD" ;; *) realpath -m "$REWARD" ;; esac)"
+  )
+  ACTOR=(
+    actor_rollout_ref.model.path="$MODEL"
+    actor_rollout_ref.actor.strategy=fsdp2
+    actor_rollout_ref.actor.optim.lr="$LR"
+    actor_rollout_ref.actor.optim.lr_scheduler_type="$LR_SCHEDULE"
+    actor_rollout_ref.actor.optim.lr_warmup_steps_ratio="$WARMUP"
+    actor_rollout_ref.actor.optim.weight_decay="$WEIGHT_DECAY"
+    actor_rollout_ref.actor.clip_ratio="$CLIP_LOW"
+    actor_rollout_ref.actor.clip_ratio_low="$CLIP_LOW"
+    actor_rollout_ref.actor.clip_ratio_high="$CLIP_HIGH"
+    actor_rollout_ref.actor.loss_agg_mode="$LOSS_AGG"
+    actor_rollout_ref.actor.ppo_mini_batch_size="$MINI_BATCH"
+    actor_rollout_ref.actor.data_loader_seed="$SEED"
+  )
+  [ "$KL_COEF" = 0 ] || ACTOR+=(actor_rollout_ref.actor.use_kl_loss=True actor_rollout_ref.actor.kl_loss_coef="$KL_COEF")
+  ROLLOUT=(
+    actor_rollout_ref.rollout.name=vllm
+    actor_rollout_ref.rollout.n="$GROUP"
+    actor_rollout_ref.rollout.temperature="$TEMPERATURE"
+    actor_rollout_ref.rollout.seed="$SEED"
+    actor_rollout_ref.rollout.max_model_len=$((PROMPT_LENGTH + RESPONSE_LENGTH))
+    actor_rollout_ref.rollout.val_kwargs.n="$VAL_SAMPLES"
+    actor_rollout_ref.rollout.val_kwargs.do_sample=True
+    actor_rollout_ref.rollout.val_kwargs.temperature="$VAL_TEMPERATURE"
+  )
+  TRAINER=(
+    "trainer.logger=$LOGGER"
+    trainer.project_name="$PROJECT"
+    trainer.experiment_name="$NAME"
+    trainer.total_training_steps="$STEPS"
+    trainer.total_epochs=1000
+    trainer.test_freq="$TEST_FREQ"
+    trainer.save_freq="$SAVE_FREQ"
+    trainer.max_actor_ckpt_to_keep="$KEEP"
+    hydra.run.dir="$OUT" # its .hydra/config.yaml: the settings, for scripts/export.sh
+    trainer.default_local_dir="$OUT/checkpoints"
+    trainer.validation_data_dir="$OUT/validation"
+  )
+  if [ "$PLATFORM" = cpu ]; then
+    export VERL_PLATFORM=cpu
+    TOKENS=${TOKENS:-$((2 * (PROMPT_LENGTH + RESPONSE_LENGTH)))}
+    MACHINE=(+platform=cpu)
+    ATTENTION=${ATTENTION:-sdpa}
+  else
+    choose_memory
+    MACHINE=(
+      actor_rollout_ref.rollout.tensor_model_parallel_size="$TP"
+      actor_rollout_ref.rollout.gpu_memory_utilization="$UTILISATION"
+    )
+    case $OFFLOAD in
+      swap) MACHINE+=(actor_rollout_ref.actor.fsdp_config.{param,optimizer}_offload=True) ;;
+      cpu) MACHINE+=(actor_rollout_ref.actor.fsdp_config.offload_policy=True) ;;
+    esac
+    if [ -z "${ATTENTION:-}" ]; then
+      ATTENTION=sdpa # packs too, with a mask of tokens times tokens
+      "$PYTHON" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("flash_attn") is None)' && ATTENTION=flash_attention_2
+    fi
+  fi
+  MACHINE+=(
+    actor_rollout_ref.model.use_remove_padding="${PACKED:-True}"
+    actor_rollout_ref.actor.use_dynamic_bsz=True
+    actor_rollout_ref.actor.ppo_max_token_len_per_gpu="$TOKENS"
+    ++actor_rollout_ref.model.override_config.attn_implementation="$ATTENTION"
+  )
+  launch "${MACHINE[@]}" "${ALGORITHM[@]}" "${DATA[@]}" "${ACTOR[@]}" "${MODEL_OVERRIDES[@]+"${MODEL_OVERRIDES[@]}"}" \
+    "${LORA[@]+"${LORA[@]}"}" "${ROLLOUT[@]}" "${CLUSTER[@]}" "${TRAINER[@]}" "$@"
+}
