@@ -19,7 +19,7 @@ from pathlib import Path
 
 from reward_fns.math_reward import compute_score
 
-ROUNDS = 10
+ROUNDS = 60
 TARGETS = {"GSM8K-like": 20.0, "MATH-like": 1.0}
 _NUMBER = re.compile(r"[0-9]+")
 
