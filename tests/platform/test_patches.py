@@ -40,10 +40,13 @@ def one_rank(tmp_path):
 
 @pytest.fixture
 def patch_engine(monkeypatch):
-    """Patch a stand-in for verl's engine module, now; torch is put back afterwards."""
-    check = fsdp1._check_module_states_for_sync_module_states
-    monkeypatch.setattr(fsdp1, "_check_module_states_for_sync_module_states", check)
-    monkeypatch.setattr(fsdp, "CPUOffload", fsdp.CPUOffload)
+    """Patch a stand-in for verl's engine module, now; before and afterwards torch is as it came."""
+    spec = importlib.util.spec_from_file_location("unpatched_init_utils", fsdp1.__file__)
+    unpatched = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(unpatched)
+    name = "_check_module_states_for_sync_module_states"
+    monkeypatch.setattr(fsdp1, name, getattr(unpatched, name))
+    monkeypatch.setattr(fsdp, "CPUOffload", fsdp.api.CPUOffload)
 
     def patched():
         engine = types.SimpleNamespace(CPUOffloadPolicy=fsdp.CPUOffloadPolicy)
@@ -365,7 +368,7 @@ def test_verl_platform_cpu_brings_every_patch():
         env=env | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert ended.returncode == 0, ended.stderr
     expected = ["PATCHED True True", "PINNED False", "PLATFORM CpuPlatform"]

@@ -43,7 +43,7 @@ def run_python(code, **environment):
         env=env | {"OMP_NUM_THREADS": "1"} | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

@@ -241,7 +241,7 @@ def test_the_real_command_ends_in_one_line_and_starts_no_ray(tmp_path):
         env=os.environ | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "amir-verl: amir.beta must be above 0, got -1"
