@@ -2,7 +2,7 @@
 
     python -m amir_verl.compose +amir=grpo actor_rollout_ref.rollout.name=vllm ...
 
-takes the overrides of `python -m verl.trainer.main_ppo` and ends with status 0, or with one line and status 1.
+takes the overrides of `python -m verl.trainer.main_ppo`; status 0, or one line and status 1.
 """
 
 import contextlib
@@ -18,6 +18,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+# How hydra and OmegaConf refuse a setting.
+_REFUSALS = (HydraException, OmegaConfBaseException)
+
 
 def composed_run(overrides: Sequence[str]) -> DictConfig:
     """The settings of `python -m verl.trainer.main_ppo OVERRIDES`, from verl's own files and ours.
@@ -30,7 +33,7 @@ def composed_run(overrides: Sequence[str]) -> DictConfig:
             config = compose("ppo_trainer", overrides=list(overrides))
         # Without its interpolations resolved a setting may still point to nothing.
         OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except _REFUSALS as error:
         raise ValueError(_one_line(error)) from error
     return config
 

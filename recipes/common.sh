@@ -111,10 +111,19 @@ choose_memory() {
   fi
 }
 
+keep_metrics() { # verl's file logger empties its file: what a resumed run has behind it moves to metrics-to-STEP.jsonl
+  [ -s "$VERL_FILE_LOGGER_PATH" ] && [ -e "$LATEST" ] || return 0
+  local step kept
+  step=$(<"$LATEST")
+  kept=$(awk -F '[:,]' -v step="$step" '/^{"step":/ && $2 <= step' "$VERL_FILE_LOGGER_PATH")
+  [ -z "$kept" ] || printf '%s\n' "$kept" >"${VERL_FILE_LOGGER_PATH%.jsonl}-to-$step.jsonl"
+}
+
 launch() { # "$@": the overrides. DRY_RUN=1 checks and prints, DRY_RUN=args prints the overrides alone, NUL between them
   case ${DRY_RUN:-0} in
     0)
       mkdir -p "$OUT"
+      keep_metrics
       exec "$PYTHON" -m verl.trainer.main_ppo "$@"
       ;;
     1)
@@ -233,6 +242,9 @@ run_recipe() { # "$@": verl overrides, which win over everything here
   [ -n "${WANDB:-}" ] || { [ -z "${WANDB_API_KEY:-}${WANDB_MODE:-}" ] || WANDB=1; }
   LOGGER=${LOGGER:-[console,file$([ "${WANDB:-0}" = 0 ] || echo ,wandb)]}
   export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$OUT/metrics.jsonl}
+  # The same command resumes from the last checkpoint, whose validation is behind it.
+  LATEST=$OUT/checkpoints/latest_checkpointed_iteration.txt
+  VAL_BEFORE_TRAIN=${VAL_BEFORE_TRAIN:-$([ -e "$LATEST" ] && echo False || echo True)}
 
   choose_lora
   choose_cluster
@@ -278,6 +290,7 @@ run_recipe() { # "$@": verl overrides, which win over everything here
     trainer.experiment_name="$NAME"
     trainer.total_training_steps="$STEPS"
     trainer.total_epochs=1000
+    trainer.val_before_train="$VAL_BEFORE_TRAIN"
     trainer.test_freq="$TEST_FREQ"
     trainer.save_freq="$SAVE_FREQ"
     trainer.max_actor_ckpt_to_keep="$KEEP"

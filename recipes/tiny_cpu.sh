@@ -3,6 +3,7 @@
 # ALGO=grpo|amir_grpo|gspo|amir_gspo bash recipes/tiny_cpu.sh [verl overrides]
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source recipes/common.sh
 
 ALGO=${ALGO:-amir_grpo}
 TINY=${TINY:-outputs/tiny/qwen2}           # folder made by scripts/make_tiny.py
@@ -10,28 +11,27 @@ TRAIN=${TRAIN:-$TINY/train.parquet}
 VAL=${VAL:-$TINY/validation.parquet}
 OUT=${OUT:-outputs/tiny_cpu/$ALGO}
 STEPS=${STEPS:-40}
-RANKS=${RANKS:-1}
+RANKS=${RANKS:-1}                          # a node
+NNODES=${NNODES:-1}
 SEED=${SEED:-0}
 PROMPTS=${PROMPTS:-16}
 GROUP=${GROUP:-8}
+LORA_RANK=${LORA_RANK:-0}                  # 0 trains the whole model
 LR=${LR:-5e-4}
 PROMPT_LENGTH=${PROMPT_LENGTH:-64}
 RESPONSE_LENGTH=${RESPONSE_LENGTH:-32}
 REWARD=${REWARD:-reward_fns/math_reward.py}
 PYTHON=${PYTHON:-.venv/bin/python}
 
-case $ALGO in
-  grpo) ALGORITHM=(algorithm.adv_estimator=grpo) ;;
-  gspo) ALGORITHM=(algorithm.adv_estimator=grpo actor_rollout_ref.actor.policy_loss.loss_mode=gspo) ;;
-  amir_grpo) ALGORITHM=(+amir=grpo) ;;
-  amir_gspo) ALGORITHM=(+amir=gspo) ;;
-  *) echo "ALGO must be grpo, amir_grpo, gspo or amir_gspo, got '$ALGO'" >&2; exit 2 ;;
-esac
+PLATFORM=cpu GPUS=$RANKS
+whole_numbers LORA_RANK NNODES RANKS STEPS PROMPTS GROUP PROMPT_LENGTH RESPONSE_LENGTH SEED
+choose_algorithm
+choose_lora
 [ -e "$TINY/config.json" ] || { echo "no model in $TINY: $PYTHON scripts/make_tiny.py --out $TINY" >&2; exit 1; }
 
-mkdir -p "$OUT"
 export VERL_PLATFORM=cpu HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1
-export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$PWD/$OUT/metrics.jsonl}
+export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$(realpath -m "$OUT")/metrics.jsonl}
+choose_cluster
 
 DATA=(
   data.train_files="$TRAIN"
@@ -56,8 +56,6 @@ ROLLOUT=(
   actor_rollout_ref.rollout.max_model_len=$((PROMPT_LENGTH + RESPONSE_LENGTH))
 )
 TRAINER=(
-  trainer.n_gpus_per_node="$RANKS"
-  ray_kwargs.ray_init.num_gpus="$RANKS"
   'trainer.logger=[console,file]'
   trainer.project_name=amir-tiny
   trainer.experiment_name="$ALGO"
@@ -71,5 +69,7 @@ TRAINER=(
   trainer.validation_data_dir="$OUT/validation"
 )
 
-exec "$PYTHON" -m verl.trainer.main_ppo +platform=cpu \
-  "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${ALGORITHM[@]}" "${TRAINER[@]}" "$@"
+LATEST=
+launch +platform=cpu \
+  "${DATA[@]}" "${MODEL[@]}" "${LORA[@]+"${LORA[@]}"}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${ALGORITHM[@]}" \
+  "${CLUSTER[@]}" "${TRAINER[@]}" "$@"

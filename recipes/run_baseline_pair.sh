@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# One recipe twice, with the same seed and data, without AMIR and with it; then the page that compares the two.
+#   ALGO=amir_grpo|amir_gspo bash recipes/run_baseline_pair.sh recipes/qwen2.5_3b.sh [verl overrides]
+# Every variable of the recipe counts for both. A run that is complete is kept: the same command goes on where it ended.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source recipes/common.sh
+
+recipe=${1:-}
+[ -f "$recipe" ] || refuse "usage: ALGO=amir_grpo|amir_gspo bash recipes/run_baseline_pair.sh RECIPE [verl overrides], got '$recipe'"
+shift
+ALGO=${ALGO:-amir_grpo}
+case $ALGO in amir_grpo | amir_gspo) ;; *) refuse "ALGO must be amir_grpo or amir_gspo, got '$ALGO'" ;; esac
+export SEED=${SEED:-0}
+PAIR=$(realpath -m "${OUT:-outputs/pair/$(basename "$recipe" .sh)-$ALGO${AMIR_PRESET:+-$AMIR_PRESET}-seed$SEED}")
+baseline=${ALGO#amir_}
+# One metrics file for two runs would mix them.
+unset VERL_FILE_LOGGER_PATH
+
+for algorithm in "$baseline" "$ALGO"; do
+  if [ "${DRY_RUN:-0}" = 0 ] && [ -e "$PAIR/$algorithm/complete" ]; then
+    echo "$PAIR/$algorithm: complete, kept"
+    continue
+  fi
+  ALGO=$algorithm OUT=$PAIR/$algorithm bash "$recipe" "$@"
+  [ "${DRY_RUN:-0}" != 0 ] || touch "$PAIR/$algorithm/complete"
+done
+[ "${DRY_RUN:-0}" = 0 ] || exit 0
+
+if [ -z "${PYTHON:-}" ]; then
+  PYTHON=python3
+  [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python
+fi
+"$PYTHON" scripts/report.py "$PAIR/$baseline" "$PAIR/$ALGO" --names "${baseline^^}" "AMIR-${baseline^^}" --out "$PAIR/report"
