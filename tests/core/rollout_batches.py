@@ -1,9 +1,21 @@
-"""Batches of rollout groups as they come: ragged, shuffled, with empty responses and broken rewards."""
+"""Batches of rollout groups as they come (ragged, shuffled, empty, broken), and the loss on them."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from amir_verl.config import AmirConfig
+from amir_verl.loss import amir_loss
+
+MININGS = {
+    "all": {"pair_mining": "all"},
+    "topk1": {"pair_mining": "topk", "top_k": 1},
+    "topk2": {"pair_mining": "topk", "top_k": 2},
+    "topk3": {"pair_mining": "topk", "top_k": 3},
+    "adjacent": {"pair_mining": "adjacent"},
+    "best_worst": {"pair_mining": "best_worst"},
+}
 
 
 class RolloutBatch(NamedTuple):
@@ -55,3 +67,28 @@ def rollout_batch(
     for field in (old, ref, log_prob):
         field[~mask] = rubbish[torch.randint(0, 3, (int((~mask).sum()),), generator=draw)]
     return RolloutBatch(log_prob, old, ref, mask, rewards, groups)
+
+
+def loss_and_gradient(
+    batch: RolloutBatch, config: AmirConfig, *, anchored: bool = False, reference: bool = False
+) -> tuple[Tensor, Tensor, dict[str, float]]:
+    """Loss, its gradient with respect to the tokens, and the metrics."""
+    live = batch.log_prob.clone().requires_grad_()
+    loss, metrics = amir_loss(
+        live,
+        batch.mask,
+        batch.rewards,
+        batch.groups,
+        config,
+        old_log_prob=batch.old_log_prob if anchored else None,
+        ref_log_prob=batch.ref_log_prob if reference else None,
+    )
+    loss.backward()
+    return loss.detach(), live.grad, metrics
+
+
+def assert_close(actual: Tensor, expected: Tensor, relative: float = 1e-10) -> None:
+    """Equal to within `relative` times the largest number expected."""
+    torch.testing.assert_close(
+        actual, expected, rtol=0, atol=relative * max(float(expected.abs().max()), 1e-12)
+    )
