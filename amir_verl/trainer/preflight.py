@@ -51,6 +51,11 @@ def check_run(config: DictConfig) -> None:
     amir_mode, amir_loss = mode.startswith("amir_"), loss.startswith("amir_")
     if not (amir_mode or amir_loss or as_advantage or OmegaConf.select(config, "amir") is not None):
         return
+    if not as_advantage and OmegaConf.select(config, "algorithm.amir") is not None:
+        raise ValueError(
+            f"algorithm.adv_estimator={config.algorithm.adv_estimator} makes +amir=advantage idle: "
+            "take that setting off the command line"
+        )
     if as_advantage:
         _check_advantage_form(config, mode, loss)
     else:

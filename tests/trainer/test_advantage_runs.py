@@ -148,6 +148,10 @@ def test_the_settings_survive_the_trip_to_the_driver():
             ["+amir=advantage", "actor_rollout_ref.actor.policy_loss.loss_mode=amir_gspo"],
             "with policy_loss.loss_mode=amir_gspo into the loss: take one",
         ),
+        (
+            ["+amir=advantage", "algorithm.adv_estimator=grpo"],  # what a GRPO command line says
+            "algorithm.adv_estimator=grpo makes +amir=advantage idle: take that setting off",
+        ),
         (["algorithm.adv_estimator=amir_grpo"], "amir_grpo has no settings: add +amir=advantage"),
         (["+amir=advantage", "amir.lambda_schedule=loss_ratio"], "set constant or grad_ratio"),
         (["+amir=advantage", "amir.beta=0"], "amir.beta must be above 0, got 0"),
