@@ -22,7 +22,10 @@ PREFIX = "val-ranked/"
 
 @register_trainer("amir_ranked")
 class RankedTrainer(AmirTrainerSync):
-    """Nothing is sampled: the rollout engine stays asleep, and no weights are sent to it."""
+    """Nothing is sampled, so no rollout engine is started and no weights are sent to one."""
+
+    # verl's own switch (trainer_base.py:366): the agent loops get a client without servers.
+    _enable_hybrid_replicas = False
 
     def on_init_end(self) -> None:
         return
