@@ -63,9 +63,10 @@ def main() -> None:
     print(f"with / without, by the clock: {ratio(times['with'].wall, times['without'].wall):.3f}")
     for clock in ("wall", "cpu"):
         pairs = zip(getattr(times["with"], clock), getattr(times["without"], clock), strict=True)
-        added = statistics.median(a - b for a, b in pairs)
+        added = sorted(a - b for a, b in pairs)
         what = "by the clock" if clock == "wall" else "on the CPU"
-        print(verdict(f"seconds added to import verl, {what}", added, at_most=0.5))
+        line = verdict(f"seconds added to import verl, {what}", statistics.median(added), at_most=0.5)
+        print(f"{line} ({added[0]:+.2f} to {added[-1]:+.2f})")
 
 
 if __name__ == "__main__":

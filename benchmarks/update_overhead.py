@@ -92,12 +92,12 @@ def measure_groups(actor: Actor, data: TensorDict, args: argparse.Namespace) -> 
         base = statistics.median(plain)
         if seconds_a_pair is None:
             seconds_a_pair = pair_seconds(actor, batch, base)
-        by_pairs = 1 + seconds_a_pair * len(batch.pairs) / base
+        by_pairs = f"{'~' if place else ''}{1 + seconds_a_pair * len(batch.pairs) / base:.1f}"
         overhead = ratio(amir, plain)
         print(
             f"{group:>6} {len(batch.pairs):>7} {base:>7.2f}s {overhead:>8.4f} +- {spread(amir, plain):.3f} "
             f"{min(amir) / min(plain):>8.4f} {overhead + statistics.median(driver) / base:>8.4f} "
-            f"{memory_ratio(actor, batch):>7} {'' if place == 0 else '~'}{by_pairs:>{9 if place == 0 else 8}.1f}",
+            f"{memory_ratio(actor, batch):>7} {by_pairs:>9}",
             flush=True,
         )
         target = 1.02 if group <= 8 else 1.05
