@@ -28,6 +28,7 @@ from amir_verl.trainer import checkpoint
 from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
 from amir_verl.trainer.rows import describe_rows, neutral_rewards
 from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
+from reward_fns.reward_metrics import reward_metrics
 
 
 class AmirTrainer(PPOTrainer):
@@ -50,7 +51,7 @@ class AmirTrainer(PPOTrainer):
         self.actor_rollout_wg.set_loss_fn(loss_fn)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
-        dropped_N = self._neutralise_broken_rewards(batch)
+        dropped_N = self._take_in_rewards(batch, metrics)
         batch = super()._compute_advantage(batch, metrics)
 
         fields = [
@@ -103,14 +104,19 @@ class AmirTrainer(PPOTrainer):
         if self.global_steps > 0:
             self._lambda.load_state_dict(checkpoint.load(self.config.trainer, self.global_steps))
 
-    def _neutralise_broken_rewards(self, batch: KVBatchMeta) -> Tensor:
-        """Give rows whose reward is NaN or infinite their group's mean, before verl computes advantages;
-        which, (N,).
+    def _take_in_rewards(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> Tensor:
+        """Log what the reward function said, and give rows whose reward is NaN or infinite their group's mean
+        before verl computes advantages; which rows, (N,).
         """
-        scores = tq.kv_batch_get(
-            keys=batch.keys, partition_id=batch.partition_id, select_fields=["rm_scores"]
-        )
-        scores = scores["rm_scores"]
+        fields = ["rm_scores", "extra_fields"]
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        scores = data["rm_scores"]
+        # verl logs these in validation alone; without them nobody sees a reward that times out. A reward that
+        # is a bare number, or a reward model's, leaves none.
+        extras = data["extra_fields"].tolist() if "extra_fields" in data else [{}] * len(batch)
+        real = [not tag.get("is_padding", False) for tag in batch.tags]
+        infos = [extra.get("reward_extra_info") for extra, kept in zip(extras, real, strict=True) if kept]
+        metrics.update(reward_metrics(info for info in infos if info))
         reward_N = scores.to_padded_tensor(0.0).sum(-1) if scores.is_nested else scores.sum(-1)
         broken_N = ~torch.isfinite(reward_N)
         if bool(broken_N.any()):
