@@ -33,7 +33,10 @@ fi
 
 mkdir -p "$OUT"
 OUT=$(realpath "$OUT")
-export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1
+if [ -d "$MODEL" ]; then
+  export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}  # all that is needed is here
+fi
+export RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1
 export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$OUT/metrics.jsonl}
 
 case $PLATFORM in
