@@ -83,10 +83,11 @@ def _preference_term(
     )
     both_ends = terms_M.sum() * preferences.scale
     drift_B = (mean_B.detach() - mean_log_prob(old_log_prob_BT, mask_BT)).abs()
-    # A pair stands in the sum from either end: half of it is L_pref.
-    preferences.metrics["amir/loss"] = 0.5 * both_ends.detach()
+    # A pair stands in the sum from either end: half the value is L_pref, all of the gradient is L_pref's.
+    term = both_ends - 0.5 * both_ends.detach()
+    preferences.metrics["amir/loss"] = term.detach()
     preferences.metrics["amir/drift"] = drift_B.sum() * preferences.scale
-    return preferences.lambda_ * both_ends
+    return preferences.lambda_ * term
 
 
 def preference_loss_fn(*, loss_fn: Callable, model_output: Any, data: Any, dp_group: Any = None) -> Any:
