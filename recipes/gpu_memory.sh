@@ -1,8 +1,8 @@
 # What fits a card: sourced by common.sh.
 
 detect_gpus() { # -> GPUS, GPU_MEMORY_GB where the user did not say
-  local found
-  found=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | grep -E '^ *[0-9]+ *$' || true)
+  local found=
+  [ "$PLATFORM" = cpu ] || found=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | grep -E '^ *[0-9]+ *$' || true)
   if [ -z "${GPU_MEMORY_GB:-}" ]; then
     if [ -n "$found" ]; then
       GPU_MEMORY_GB=$(sort -n <<<"$found" | head -n 1 | awk '{ print int(($1 + 1023) / 1024) }') # MiB, the smallest card
