@@ -9,7 +9,7 @@ DATA=${DATA:-arithmetic}
 ARCH=${ARCH:-qwen2}
 VENV=${VENV:-.venv}
 OUT=${OUT:-outputs/quickstart}
-export ALGO=${ALGO:-amir_grpo} PYTHON=${PYTHON:-$VENV/bin/python} OUT
+PYTHON=${PYTHON:-$VENV/bin/python}
 
 case $DATA in arithmetic | gsm8k) ;; *) echo "DATA must be arithmetic or gsm8k, got '$DATA'" >&2; exit 2 ;; esac
 
@@ -17,7 +17,7 @@ if [ "$PYTHON" = "$VENV/bin/python" ] && [ "$(cat "$VENV/.amir-verl-cpu" 2>/dev/
   bash scripts/install.sh cpu "$VENV"
 fi
 
-export TINY=outputs/tiny/$ARCH
+export ALGO=${ALGO:-amir_grpo} PYTHON OUT TINY=outputs/tiny/$ARCH
 if [ "$DATA" = gsm8k ]; then
   export TRAIN=outputs/data/gsm8k_train.parquet VAL=outputs/data/gsm8k_test.parquet
   export STEPS=${STEPS:-5} PROMPTS=${PROMPTS:-4} GROUP=${GROUP:-4} PROMPT_LENGTH=${PROMPT_LENGTH:-1536} RESPONSE_LENGTH=${RESPONSE_LENGTH:-48}
