@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from hydra import compose, initialize_config_module
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -73,7 +73,9 @@ def check_run(overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__  # what verl's dataclass says, instead of where hydra met it
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
