@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import datasets
+import transformers
 
 from amir_verl.tiny.arithmetic import DIFFICULTIES, distinct_sums, verl_row
 from amir_verl.tiny.model import ARCHITECTURES, build_model, build_tokenizer, save_model
@@ -36,6 +37,8 @@ def main() -> None:
         print(f"{args.out}: already there, kept")
         return
 
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
     held_out = distinct_sums(args.difficulty, args.validation, seed=args.seed + 1)
     training = distinct_sums(args.difficulty, args.train, seed=args.seed + 2, without=frozenset(held_out))
     args.out.mkdir(parents=True, exist_ok=True)
