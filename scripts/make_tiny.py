@@ -60,9 +60,8 @@ def main() -> None:
         )
     save_model(model, tokenizer, args.out)  # last: config.json says that the folder is whole
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(
-        f"{args.out}: {args.architecture} of {parameters:,} parameters, {len(training)} + {len(held_out)} sums"
-    )
+    problems = f"{len(training)} + {len(held_out)} sums"
+    print(f"{args.out}: {args.architecture} of {parameters:,} parameters, {problems}")
 
 
 if __name__ == "__main__":
