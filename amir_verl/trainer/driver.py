@@ -113,8 +113,8 @@ class AmirTrainer(PPOTrainer):
         scores = data["rm_scores"]
         # verl logs these in validation alone; without them nobody sees a reward that times out. A reward that
         # is a bare number, or a reward model's, leaves none.
-        # By get: [] gives some of tensordict's containers as plain lists.
-        extras = data.get("extra_fields").tolist() if "extra_fields" in data else [{}] * len(batch)
+        # list: a queue's backend decides whether these come as a list, an array or tensordict's stack.
+        extras = list(data["extra_fields"]) if "extra_fields" in data else [{}] * len(batch)
         real = [not tag.get("is_padding", False) for tag in batch.tags]
         infos = [extra.get("reward_extra_info") for extra, kept in zip(extras, real, strict=True) if kept]
         metrics.update(reward_metrics(info for info in infos if info))
