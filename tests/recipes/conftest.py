@@ -35,7 +35,7 @@ def recipe(files, cpu_verl):
             "OUT": f"{files}/out",
         }
         environment = plain | machine | inputs | {"PYTHON": sys.executable, "DRY_RUN": dry_run} | variables
-        if "GPUS" in variables:
+        if variables.get("GPUS"):
             environment["RANKS"] = variables["GPUS"]
         return subprocess.run(
             ["bash", str(ROOT / "recipes" / f"{name}.sh"), *overrides],

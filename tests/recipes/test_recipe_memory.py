@@ -1,6 +1,7 @@
 """Offload, micro-batches and tensor parallelism follow from the card."""
 
 import itertools
+import os
 
 import pytest
 from recipe_overrides import ACTOR, offload_of, settings_of
@@ -79,3 +80,20 @@ def test_memory_settings_can_be_given(recipe):
     assert offload_of(settings) == "none"
     assert settings[f"{ACTOR}.ppo_max_token_len_per_gpu"] == "4000"
     assert settings["actor_rollout_ref.rollout.gpu_memory_utilization"] == "0.4"
+
+
+def test_the_cards_are_asked_for(recipe, tmp_path):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nprintf '24564\\n24564\\n49140\\n'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    found = settings_of(recipe("qwen2.5_3b", PATH=path, GPUS=None, GPU_MEMORY_GB=None))
+    assert found["trainer.n_gpus_per_node"] == "3"
+    assert found == settings_of(recipe("qwen2.5_3b", GPUS="3", GPU_MEMORY_GB="24"))
+
+
+def test_a_machine_without_nvidia_smi_says_what_is_assumed(recipe, tmp_path):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    made = recipe("gemma3_4b", PATH=f"{tmp_path}:{os.environ['PATH']}", GPUS=None, GPU_MEMORY_GB=None)
+    assert "no nvidia-smi here: GPU_MEMORY_GB=80 is assumed" in made.stderr
+    assert settings_of(made) == settings_of(recipe("gemma3_4b", GPUS="1", GPU_MEMORY_GB="80"))
