@@ -143,5 +143,7 @@ def set_environment() -> None:
         # vLLM would bind each engine to cores of its own, which Ray's workers need too.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",
+        # Ray starts its workers at niceness 15; here they are the training, and would starve beside anything.
+        "RAY_worker_niceness": "0",
     }.items():
         os.environ.setdefault(name, value)

@@ -36,8 +36,6 @@ def train(tiny, out, *overrides, **environment):
         "TINY": str(tiny),
         "OUT": str(out),
         "REWARD": str(Path(__file__).with_name("digit_reward.py")),
-        # Ray starts its workers at niceness 15: on a busy machine they would hardly run.
-        "RAY_worker_niceness": "0",
         "VERL_FILE_LOGGER_PATH": str(out / "metrics.jsonl"),
         **{name: str(value) for name, value in environment.items()},
     }
