@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real AMIR-GRPO training on a machine without a GPU, from nothing: environment, tiny model, data, training, picture.
-#   bash scripts/quickstart.sh [verl overrides]        DATA=gsm8k for real questions, ARCH=qwen2|qwen3|gemma3
+#   bash scripts/quickstart.sh [verl overrides]        DATA=gsm8k, ARCH=qwen2|qwen3|gemma3, SEED
 # What it makes is kept in .venv and outputs/ and used again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +17,8 @@ if [ "$PYTHON" = "$VENV/bin/python" ] && [ "$(cat "$VENV/.amir-verl-cpu" 2>/dev/
   bash scripts/install.sh cpu "$VENV"
 fi
 
-export ALGO=${ALGO:-amir_grpo} PYTHON OUT TINY=outputs/tiny/$ARCH
+export ALGO=${ALGO:-amir_grpo} SEED=${SEED:-0} PYTHON OUT
+export TINY=outputs/tiny/$ARCH-seed$SEED
 if [ "$DATA" = gsm8k ]; then
   export TRAIN=outputs/data/gsm8k_train.parquet VAL=outputs/data/gsm8k_test.parquet
   export STEPS=${STEPS:-5} PROMPTS=${PROMPTS:-4} GROUP=${GROUP:-4} PROMPT_LENGTH=${PROMPT_LENGTH:-1536} RESPONSE_LENGTH=${RESPONSE_LENGTH:-48}
@@ -34,10 +35,10 @@ if [ "$DATA" = gsm8k ]; then
     "$PYTHON" scripts/prepare_data.py gsm8k --source "$source" --out outputs/data
   fi
 else
-  export STEPS=${STEPS:-40}
+  export STEPS=${STEPS:-30}
   EXTRA=()
 fi
-"$PYTHON" scripts/make_tiny.py --architecture "$ARCH" --out "$TINY"
+"$PYTHON" scripts/make_tiny.py --architecture "$ARCH" --seed "$SEED" --out "$TINY"
 
 mkdir -p "$OUT"
 "$PYTHON" -m amir_verl.tiny.follow --metrics "$OUT/metrics.jsonl" --log "$OUT/train.log" --steps "$STEPS" -- \
