@@ -7,7 +7,7 @@ import random
 import sys
 
 import pytest
-from conftest import run
+from trainings import run
 
 from amir_verl.data.prepare_ranked import write_ranked
 from amir_verl.data.ranked import parse_ranked

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, run
+from trainings import REPOSITORY, run
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from conftest import train
+from trainings import train
 
 EVERY_STEP = {
     "amir/loss",

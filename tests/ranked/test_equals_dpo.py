@@ -1,6 +1,8 @@
 """For two responses a prompt the loss is DPO's sigmoid loss on mean log-probabilities: TRL's own."""
 
 import copy
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,10 +14,23 @@ from amir_verl.ranked.graded_sums import graded_row
 from amir_verl.tiny.arithmetic import distinct_sums
 from amir_verl.tiny.model import build_model, build_tokenizer
 
-# Length-normalised DPO is loss_type "sigmoid_norm", which 0.29 does not have and 1.6 does.
-trl = pytest.importorskip(
-    "trl", minversion="1.6", reason="no TRL 1.6 or later: pip install --no-deps trl==1.12.0"
-)
+# TRL beside the environment, where scripts/install.sh puts it: installed as a package it would be found by verl
+# 0.9.1, which then asks it for a class that it no longer has (verl/models/transformers/monkey_patch.py:356).
+BESIDE = Path(sys.prefix) / "share" / "amir-verl-trl"
+
+
+@pytest.fixture(scope="module")
+def trl():
+    before = set(sys.modules)
+    sys.path.append(str(BESIDE))
+    try:
+        # Length-normalised DPO is loss_type "sigmoid_norm", which 0.29 does not have and 1.6 does.
+        yield pytest.importorskip("trl", minversion="1.6", reason="bash scripts/install.sh cpu brings TRL")
+    finally:
+        sys.path.remove(str(BESIDE))
+        for name in set(sys.modules) - before:
+            if name.split(".")[0] == "trl":
+                del sys.modules[name]
 
 
 class FirstOf:
@@ -60,7 +75,7 @@ def gradients(model, loss) -> torch.Tensor:
 
 @pytest.mark.parametrize("beta", [0.1, 5.0])
 @pytest.mark.parametrize("anchored", [False, True], ids=["live", "anchored"])
-def test_loss_and_gradient_equal_trl(pairs, models, tmp_path, beta, anchored):
+def test_loss_and_gradient_equal_trl(trl, pairs, models, tmp_path, beta, anchored):
     policy, reference, tokenizer = models
     policy = copy.deepcopy(policy)
     args = trl.DPOConfig(
