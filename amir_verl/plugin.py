@@ -30,11 +30,13 @@ def _register_losses(core_algos: Any) -> None:
         core_algos.register_policy_loss(name)(with_preferences(loss, name=name))
 
 
-def _register_estimator(core_algos: Any) -> None:
+def _register_estimators(core_algos: Any) -> None:
+    from amir_verl.ranked.best_of_group import best_of_group_advantage
     from amir_verl.trainer.advantage_estimator import with_rank_advantage
 
     grpo = core_algos.ADV_ESTIMATOR_REGISTRY["grpo"]
     core_algos.register_adv_est("amir_grpo")(with_rank_advantage(grpo))
+    core_algos.register_adv_est("best_of_group")(best_of_group_advantage)
 
 
 def _open_rows(v1_utils: Any) -> None:
@@ -74,7 +76,7 @@ def _load() -> None:
         cpu.set_environment()
         patches.install()
     wrapt.register_post_import_hook(_register_losses, "verl.trainer.ppo.core_algos")
-    wrapt.register_post_import_hook(_register_estimator, "verl.trainer.ppo.core_algos")
+    wrapt.register_post_import_hook(_register_estimators, "verl.trainer.ppo.core_algos")
     wrapt.register_post_import_hook(_open_rows, "verl.trainer.ppo.v1.utils")
     wrapt.register_post_import_hook(_register_trainers, "verl.trainer.ppo.v1")
     wrapt.register_post_import_hook(_register_agent_loops, "verl.experimental.agent_loop.agent_loop")

@@ -17,6 +17,7 @@ PROMPTS=${PROMPTS:-16}
 GROUP=${GROUP:-4}                # the most ranked responses of a prompt
 LR=${LR:-5e-4}
 BETA=${BETA:-2.0}
+POLICY_WEIGHT=${POLICY_WEIGHT:-0}  # 1: the likelihood of the best-ranked responses too
 LORA_RANK=${LORA_RANK:-0}        # 0 trains the whole model
 PROMPT_LENGTH=${PROMPT_LENGTH:-64}
 RESPONSE_LENGTH=${RESPONSE_LENGTH:-32}
@@ -58,6 +59,7 @@ DATA=(
 AMIR=(
   +amir=ranked
   amir.beta="$BETA"
+  amir.policy_weight="$POLICY_WEIGHT"
 )
 ACTOR=(
   actor_rollout_ref.model.path="$MODEL"
