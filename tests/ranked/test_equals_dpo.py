@@ -14,7 +14,7 @@ from amir_verl.ranked.graded_sums import graded_row
 from amir_verl.tiny.arithmetic import distinct_sums
 from amir_verl.tiny.model import build_model, build_tokenizer
 
-# TRL beside the environment, where scripts/install.sh puts it: installed as a package it would be found by verl
+# TRL beside the environment, where scripts/install.sh puts it: as a package it would be found by verl
 # 0.9.1, which then asks it for a class that it no longer has (verl/models/transformers/monkey_patch.py:356).
 BESIDE = Path(sys.prefix) / "share" / "amir-verl-trl"
 
