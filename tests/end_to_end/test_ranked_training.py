@@ -47,8 +47,6 @@ def training(tiny_models, groups, tmp_path_factory):
         "PROMPTS": PROMPTS,
         "GROUP": 5,
         "LR": 1e-3,
-        # Ray starts its workers at niceness 15: on a busy machine they would hardly run.
-        "RAY_worker_niceness": 0,
     }
     env = os.environ | {name: str(value) for name, value in settings.items()}
     status = run(["bash", "recipes/ranked.sh"], log=out / "train.log", env=env)

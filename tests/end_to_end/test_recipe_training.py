@@ -45,8 +45,6 @@ def train_recipe(questions, tiny_models, tmp_path):
             "VAL_SAMPLES": "2",
             "VAL_BEFORE_TRAIN": "False",
             "TEST_FREQ": "2",
-            # Ray starts its workers at niceness 15: on a busy machine they would hardly run.
-            "RAY_worker_niceness": "0",
             **variables,
         }
         log = tmp_path / "train.log"
