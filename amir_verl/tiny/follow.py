@@ -38,7 +38,7 @@ class MetricsTail:
 def progress_line(record: dict[str, Any], steps: int) -> str:
     """One step as a reader wants it: reward, accuracy where it was measured, pairs, lambda, time."""
     data, step = record["data"], record["step"]
-    accuracy = next((value for name, value in data.items() if _is_accuracy(name)), None)
+    accuracy = next((value for name, value in data.items() if is_accuracy(name)), None)
     parts = [f"step {step:>4}/{steps}"]
     if "critic/score/mean" in data:
         parts.append(f"reward {data['critic/score/mean']:.3f}")
@@ -51,7 +51,8 @@ def progress_line(record: dict[str, Any], steps: int) -> str:
     return "  ".join(parts)
 
 
-def _is_accuracy(name: str) -> bool:
+def is_accuracy(name: str) -> bool:
+    """Whether a metric of verl's is the validation accuracy, of whatever data source."""
     return name.startswith("val-core/") and "/acc/mean@" in name
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from amir_verl.evaluation.run_files import read_metrics
+from amir_verl.tiny.follow import is_accuracy
 
 # Name in the table, metric of verl's loggers; None: the validation accuracy, whatever its data source.
 ROWS = (
@@ -24,7 +25,7 @@ def series(steps: dict[int, dict[str, float]], metric: str | None) -> tuple[list
     found = {}
     for step, data in sorted(steps.items()):
         for name, value in data.items():
-            if name == metric or (metric is None and name.startswith("val-core/") and "/acc/mean@" in name):
+            if name == metric or (metric is None and is_accuracy(name)):
                 found[step] = value
     return list(found), list(found.values())
 

@@ -21,7 +21,6 @@ from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.utils.losses import ppo_loss
 
 from amir_verl.loss import mean_log_prob
-from amir_verl.mining import group_ids
 from amir_verl.preferences import Preferences, step_preferences
 from amir_verl.schedule import LambdaController
 from amir_verl.trainer import checkpoint
@@ -115,14 +114,14 @@ class AmirTrainer(PPOTrainer):
         # is a bare number, or a reward model's, leaves none.
         # list: a queue's backend decides whether these come as a list, an array or tensordict's stack.
         extras = list(data["extra_fields"]) if "extra_fields" in data else [{}] * len(batch)
-        real = [not tag.get("is_padding", False) for tag in batch.tags]
+        rows = describe_rows(batch.keys, batch.tags)
+        real = (~rows.padding_N).tolist()
         infos = [extra.get("reward_extra_info") for extra, kept in zip(extras, real, strict=True) if kept]
         metrics.update(reward_metrics(info for info in infos if info))
         reward_N = scores.to_padded_tensor(0.0).sum(-1) if scores.is_nested else scores.sum(-1)
         broken_N = ~torch.isfinite(reward_N)
         if bool(broken_N.any()):
-            group_N = group_ids([key.rsplit("_", 2)[0] for key in batch.keys])
-            fields = {"rm_scores": neutral_rewards(scores, reward_N, group_N)}
+            fields = {"rm_scores": neutral_rewards(scores, reward_N, rows.group_N)}
             tq.kv_batch_put(
                 keys=batch.keys,
                 partition_id=batch.partition_id,
