@@ -7,6 +7,7 @@ Shape suffixes: _N responses of the batch, _T tokens.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ class AmirTrainer(PPOTrainer):
 
     def __init__(self, config: DictConfig) -> None:
         check_run(config)
+        checkpoint.settle(config.trainer)
         self._amir = amir_config(config)
         self._lambda = LambdaController(self._amir)
         # verl picks its replay buffer, batch sizes and checkpoints by the mode's name (trainer_base.py:127,
@@ -42,6 +44,9 @@ class AmirTrainer(PPOTrainer):
         with open_dict(config):
             config.trainer.v1.trainer_mode = TRAINER_MODES[config.trainer.v1.trainer_mode]
         super().__init__(config)
+        self.checkpoint_callback = checkpoint.MarkingCallback(
+            self.checkpoint_callback, config.trainer, self._lambda.state_dict
+        )
 
     def _setup(self) -> None:
         super()._setup()
@@ -94,14 +99,13 @@ class AmirTrainer(PPOTrainer):
         return batch
 
     def _save_checkpoint(self) -> None:
-        # Before verl's own, which ends by declaring the checkpoint whole.
-        checkpoint.save(self.config.trainer.default_local_dir, self.global_steps, self._lambda.state_dict())
-        super()._save_checkpoint()
+        checkpoint.begin(Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}")
+        super()._save_checkpoint()  # ends with the callback, which marks the folder as whole
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
         if self.global_steps > 0:
-            self._lambda.load_state_dict(checkpoint.load(self.config.trainer, self.global_steps))
+            checkpoint.restore(self._lambda.load_state_dict, self.config.trainer, self.global_steps)
 
     def _take_in_rewards(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> Tensor:
         """Log what the reward function said, and give rows whose reward is NaN or infinite their group's mean

@@ -1,5 +1,6 @@
-"""lambda beside verl's checkpoint: saved whole, loaded from where verl resumes, refused when damaged."""
+"""Checkpoints: marked as whole when they are, resumed only then, and lambda's state in them."""
 
+import json
 import os
 
 import pytest
@@ -9,81 +10,363 @@ from amir_verl.config import AmirConfig
 from amir_verl.schedule import LambdaController
 from amir_verl.trainer import checkpoint
 
+FILES = {
+    "actor/model_world_size_2_rank_0.pt": b"m" * 100,
+    "actor/model_world_size_2_rank_1.pt": b"m" * 90,
+    "actor/optim_world_size_2_rank_0.pt": b"o" * 200,
+    "actor/huggingface/config.json": b"{}",
+    "data.pt": b"d" * 10,
+}
 
-def trainer(folder, *, mode="auto", path=None):
-    return OmegaConf.create(
-        {
-            "default_local_dir": str(folder),
-            "resume_mode": mode,
-            "resume_from_path": None if path is None else str(path),
-        }
-    )
+
+def trainer(folder, *, mode="auto", path=None, **settings):
+    node = {
+        "default_local_dir": str(folder),
+        "resume_mode": mode,
+        "resume_from_path": None if path is None else str(path),
+        "max_actor_ckpt_to_keep": None,
+        "max_critic_ckpt_to_keep": None,
+    }
+    return OmegaConf.create(node | settings)
+
+
+def write_files(folder):
+    for name, content in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def save(directory, step, state=None, *, tracker=True):
+    """A whole checkpoint, as verl and the trainer write it."""
+    folder = directory / f"global_step_{step}"
+    checkpoint.begin(folder)
+    write_files(folder)
+    if tracker:
+        (directory / checkpoint.TRACKER).write_text(str(step))
+    checkpoint.finish(folder, {"value": step} if state is None else state)
+    return folder
+
+
+def cut_short(directory, step):
+    """What a process killed while saving leaves: some files, no mark."""
+    folder = directory / f"global_step_{step}"
+    checkpoint.begin(folder)
+    (folder / "actor").mkdir()
+    (folder / "actor/model_world_size_2_rank_0.pt").write_bytes(b"m" * 30)
+    return folder
+
+
+def tracker_of(directory):
+    return (directory / checkpoint.TRACKER).read_text()
+
+
+# lambda's state
+
+
+def restored(node, step):
+    states = []
+    checkpoint.restore(states.append, node, step)
+    return states
 
 
 def test_a_saved_state_is_the_one_that_a_resumed_run_gets(tmp_path):
     lambdas = LambdaController(AmirConfig())
     lambdas.begin_step(policy_norm=1.0, preference_norm=3.0)  # a third: no short decimal
-    checkpoint.save(tmp_path, 7, lambdas.state_dict())
+    save(tmp_path, 7, lambdas.state_dict())
     resumed = LambdaController(AmirConfig())
-    resumed.load_state_dict(checkpoint.load(trainer(tmp_path), 7))
+    checkpoint.restore(resumed.load_state_dict, trainer(tmp_path), 7)
     assert resumed.state_dict() == lambdas.state_dict()
     assert resumed.begin_step(policy_norm=0.0, preference_norm=0.0) == 1 / 3
 
 
 def test_each_step_has_its_own_state(tmp_path):
     for step in (5, 10):
-        checkpoint.save(tmp_path, step, {"value": step})
-    assert checkpoint.load(trainer(tmp_path), 5) == {"value": 5}
-    assert checkpoint.load(trainer(tmp_path), 10) == {"value": 10}
+        save(tmp_path, step)
+    assert restored(trainer(tmp_path), 5) == [{"value": 5}]
+    assert restored(trainer(tmp_path), 10) == [{"value": 10}]
 
 
 def test_a_run_resumed_from_a_path_reads_there(tmp_path):
-    checkpoint.save(tmp_path / "old", 3, {"value": 1})
-    checkpoint.save(tmp_path / "new", 3, {"value": 2})
-    resumed = trainer(tmp_path / "new", mode="resume_path", path=tmp_path / "old" / "global_step_3")
-    assert checkpoint.load(resumed, 3) == {"value": 1}
+    old = save(tmp_path / "old", 3, {"value": 1})
+    save(tmp_path / "new", 3, {"value": 2})
+    assert restored(trainer(tmp_path / "new", mode="resume_path", path=old), 3) == [{"value": 1}]
 
 
 def test_a_path_without_resume_path_is_not_followed(tmp_path):
     """As verl does: `resume_from_path` counts under `resume_mode=resume_path` alone."""
-    checkpoint.save(tmp_path, 3, {"value": 2})
-    assert checkpoint.load(trainer(tmp_path, path=tmp_path / "elsewhere"), 3) == {"value": 2}
+    save(tmp_path, 3)
+    assert restored(trainer(tmp_path, path=tmp_path / "elsewhere"), 3) == [{"value": 3}]
 
 
-def test_a_save_that_is_cut_short_leaves_the_old_state(tmp_path, monkeypatch):
-    checkpoint.save(tmp_path, 3, {"value": 1})
-
-    def cut_short(*_):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(os, "replace", cut_short)
-    with pytest.raises(OSError, match="no space left"):
-        checkpoint.save(tmp_path, 3, {"value": 2})
-    assert checkpoint.load(trainer(tmp_path), 3) == {"value": 1}
-
-
-def test_a_checkpoint_of_a_plain_run_is_named(tmp_path):
-    (tmp_path / "global_step_3").mkdir()
-    path = tmp_path / "global_step_3" / "amir.json"
+def test_a_state_of_another_schedule_is_refused_with_its_file(tmp_path):
+    folder = save(tmp_path, 3, {"schedule": "constant", "value": 0.5, "steps": 3})
     with pytest.raises(ValueError) as refusal:
-        checkpoint.load(trainer(tmp_path), 3)
-    assert str(refusal.value) == f"{path} is missing: this checkpoint was not written by an AMIR run"
+        checkpoint.restore(LambdaController(AmirConfig()).load_state_dict, trainer(tmp_path), 3)
+    said = "lambda was saved under amir.lambda_schedule=constant, this run has grad_ratio"
+    assert str(refusal.value) == f"{folder / 'amir.json'}: {said}"
+
+
+def test_a_checkpoint_of_a_plain_run_is_refused_with_the_way_to_take_it(tmp_path):
+    folder = tmp_path / "global_step_3"
+    write_files(folder)
+    (tmp_path / checkpoint.TRACKER).write_text("3")
+    path = folder / "amir.json"
+    with pytest.raises(ValueError) as refusal:
+        checkpoint.settle(trainer(tmp_path))
+    assert str(refusal.value) == (
+        f"{path} is missing: this checkpoint was not written by an AMIR run; "
+        f"to go on from it with a fresh lambda: echo '{{}}' > {path}"
+    )
+    assert tracker_of(tmp_path) == "3"
+    path.write_text("{}\n")
+    checkpoint.settle(trainer(tmp_path))
+    assert restored(trainer(tmp_path), 3) == []  # lambda starts afresh
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b'{"value": 0.', b"[1, 2]", b'"x"', b"null", b"\xff\xfe\x00", b"\x00" * 64], ids=repr
+    "content",
+    [
+        b"",
+        b'{"value": 0.',
+        b"[1, 2]",
+        b'"x"',
+        b"null",
+        b"\xff\xfe\x00",
+        b"\x00" * 64,
+        b'{"files": {"a": "b"}}',
+    ],
+    ids=repr,
 )
 def test_a_damaged_file_is_named_in_one_line(tmp_path, content):
-    checkpoint.save(tmp_path, 3, {"value": 1})
-    path = tmp_path / "global_step_3" / "amir.json"
+    save(tmp_path, 2)
+    path = save(tmp_path, 3) / "amir.json"
     path.write_bytes(content)
-    with pytest.raises(ValueError) as refusal:
-        checkpoint.load(trainer(tmp_path), 3)
-    assert str(refusal.value).startswith(f"{path} is damaged: ") and "\n" not in str(refusal.value)
+    for refuse in (lambda: restored(trainer(tmp_path), 3), lambda: checkpoint.settle(trainer(tmp_path))):
+        with pytest.raises(ValueError) as refusal:
+            refuse()
+        assert str(refusal.value).startswith(f"{path} is damaged: ") and "\n" not in str(refusal.value)
+    assert tracker_of(tmp_path) == "3"
 
 
 def test_a_folder_in_the_files_place_is_named(tmp_path):
     path = tmp_path / "global_step_3" / "amir.json"
     path.mkdir(parents=True)
     with pytest.raises(ValueError, match="is damaged: "):
-        checkpoint.load(trainer(tmp_path), 3)
+        restored(trainer(tmp_path), 3)
+
+
+# the mark
+
+
+def test_a_finished_save_is_whole_and_leaves_no_part_file(tmp_path):
+    folder = save(tmp_path, 3)
+    assert checkpoint.flaw(folder) is None
+    assert not (folder / "amir.json.part").exists()
+    assert json.loads((folder / "amir.json").read_text()) == {
+        "value": 3,
+        "files": {name: len(content) for name, content in FILES.items() if "huggingface" not in name},
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if "huggingface" not in name])
+def test_a_checkpoint_without_one_of_its_files_or_bytes_is_not_whole(tmp_path, name):
+    folder = save(tmp_path, 3)
+    (folder / name).write_bytes(FILES[name][:-1])
+    assert checkpoint.flaw(folder) == f"has {len(FILES[name]) - 1} bytes of {len(FILES[name])} in {name}"
+    (folder / name).unlink()
+    assert checkpoint.flaw(folder) == f"lacks {name}"
+
+
+def test_what_an_export_writes_does_not_matter(tmp_path):
+    folder = save(tmp_path / "huggingface", 3)  # nor where the checkpoints lie
+    (folder / "actor/huggingface/config.json").write_text('{"changed": true}')
+    (folder / "actor/huggingface/model.safetensors").write_bytes(b"w")
+    assert checkpoint.flaw(folder) is None
+    (folder / "data.pt").unlink()
+    assert checkpoint.flaw(folder) == "lacks data.pt"
+
+
+def test_a_second_save_into_a_folder_is_not_whole_until_it_ends(tmp_path):
+    folder = save(tmp_path, 3)
+    checkpoint.begin(folder)
+    assert checkpoint.flaw(folder) == "was cut short while it was saved"
+    checkpoint.finish(folder, {"value": 4})
+    assert checkpoint.flaw(folder) is None
+    assert checkpoint.load(folder) == {"value": 4}
+
+
+def test_a_mark_that_is_cut_short_is_none(tmp_path, monkeypatch):
+    folder = tmp_path / "global_step_3"
+    checkpoint.begin(folder)
+
+    def no_space(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "replace", no_space)
+    with pytest.raises(OSError, match="no space left"):
+        checkpoint.finish(folder, {"value": 2})
+    assert checkpoint.flaw(folder) == "was cut short while it was saved"
+
+
+# what a run resumes from
+
+
+@pytest.mark.parametrize("content", ["", " ", "6", "60", "x\n", None], ids=repr)
+def test_the_newest_whole_checkpoint_is_resumed_after_a_kill_while_saving(tmp_path, capsys, content):
+    """Tracker: emptied by the kill, of a save without its mark, of a folder that is gone, or lost."""
+    for step in (2, 4):
+        save(tmp_path, step)
+    half = cut_short(tmp_path, 6)
+    tracker = tmp_path / checkpoint.TRACKER
+    tracker.unlink() if content is None else tracker.write_text(content)
+    checkpoint.settle(trainer(tmp_path))
+    assert tracker_of(tmp_path) == "4"
+    said = capsys.readouterr().out
+    assert said.startswith(f"amir-verl: {tmp_path}: ") and said.endswith(": resuming from global_step_4\n")
+    assert "global_step_6 was cut short while it was saved" in said and said.count("\n") == 1
+    assert half.exists()  # verl writes it again
+    checkpoint.settle(trainer(tmp_path))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_whole_checkpoint_that_the_tracker_names_is_left_alone(tmp_path, capsys):
+    """Also one that the user has gone back to, and one beside a half-written newer one."""
+    for step in (2, 4):
+        save(tmp_path, step)
+    cut_short(tmp_path, 6)
+    for step in ("4", "2"):
+        (tmp_path / checkpoint.TRACKER).write_text(step)
+        checkpoint.settle(trainer(tmp_path))
+        assert tracker_of(tmp_path) == step
+    assert capsys.readouterr().out == ""
+
+
+def test_steps_are_compared_as_numbers(tmp_path):
+    for step in (9, 10, 8):
+        save(tmp_path, step)
+    (tmp_path / checkpoint.TRACKER).write_text("")
+    checkpoint.settle(trainer(tmp_path))
+    assert tracker_of(tmp_path) == "10"
+
+
+def test_a_step_that_the_user_went_back_to_is_not_passed(tmp_path):
+    for step in (2, 4, 6):
+        save(tmp_path, step)
+    (tmp_path / "global_step_4" / "data.pt").unlink()
+    (tmp_path / checkpoint.TRACKER).write_text("4")
+    checkpoint.settle(trainer(tmp_path))
+    assert tracker_of(tmp_path) == "2"
+
+
+@pytest.mark.parametrize("content", ["", None], ids=repr)
+def test_a_kill_in_the_first_save_starts_at_the_beginning(tmp_path, capsys, content):
+    cut_short(tmp_path, 2)
+    if content is not None:
+        (tmp_path / checkpoint.TRACKER).write_text(content)
+    checkpoint.settle(trainer(tmp_path))
+    assert not (tmp_path / checkpoint.TRACKER).exists()
+    assert "no whole checkpoint, the training starts at step 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_new_run_is_left_to_verl(tmp_path, capsys, made):
+    directory = tmp_path / "checkpoints"
+    if made:
+        write_files(
+            directory / "global_step_3"
+        )  # a plain run without a tracker: verl starts at the beginning
+    checkpoint.settle(trainer(directory))
+    assert capsys.readouterr().out == ""
+    assert not (directory / checkpoint.TRACKER).exists()
+
+
+def test_a_plain_checkpoint_is_not_overwritten_for_an_empty_tracker(tmp_path):
+    write_files(tmp_path / "global_step_3")
+    (tmp_path / checkpoint.TRACKER).write_text("")
+    with pytest.raises(ValueError, match="was not written by an AMIR run"):
+        checkpoint.settle(trainer(tmp_path))
+    assert tracker_of(tmp_path) == ""
+
+
+def test_a_save_in_the_background_is_whole_when_the_tracker_says_so(tmp_path):
+    folder = tmp_path / "global_step_3"
+    checkpoint.begin(folder)
+    checkpoint.finish(folder, {"value": 3}, list_files=False)
+    (tmp_path / checkpoint.TRACKER).write_text("3")
+    checkpoint.settle(trainer(tmp_path))
+    assert restored(trainer(tmp_path), 3) == [{"value": 3}]
+    (tmp_path / checkpoint.TRACKER).write_text("")
+    with pytest.raises(ValueError, match=r"lists no files.*resume_from_path="):
+        checkpoint.settle(trainer(tmp_path))
+    checkpoint.settle(trainer(tmp_path, mode="resume_path", path=folder))
+
+
+def test_a_path_to_half_a_checkpoint_is_refused(tmp_path):
+    half = cut_short(tmp_path, 6)
+    with pytest.raises(ValueError, match=f"resume_from_path={half} was cut short while it was saved"):
+        checkpoint.settle(trainer(tmp_path, mode="resume_path", path=half))
+
+
+def test_nothing_is_touched_when_the_run_does_not_resume(tmp_path, capsys):
+    cut_short(tmp_path, 6)
+    (tmp_path / checkpoint.TRACKER).write_text("6")
+    checkpoint.settle(trainer(tmp_path, mode="disable"))
+    assert tracker_of(tmp_path) == "6" and capsys.readouterr().out == ""
+
+
+# verl's callback
+
+
+class Seen:
+    """A user's callback that notes what it finds."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_save(self, *, checkpoint_dir, **rest):
+        self.calls.append((checkpoint.flaw(checkpoint_dir, chosen=True), rest))
+
+
+def steps_with_weights(directory):
+    return sorted(int(path.parent.name.rpartition("_")[2]) for path in directory.glob("global_step_*/actor"))
+
+
+def save_by_callback(callback, directory, step, **rest):
+    folder = directory / f"global_step_{step}"
+    checkpoint.begin(folder)
+    write_files(folder)
+    callback.on_save(trainer=None, global_step=step, checkpoint_dir=str(folder), **rest)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_the_users_callback_finds_a_whole_checkpoint(tmp_path, background):
+    seen = Seen()
+    callback = checkpoint.MarkingCallback(seen, trainer(tmp_path), lambda: {"value": 3})
+    save_by_callback(callback, tmp_path, 3, async_save=background)
+    assert seen.calls == [(None, {"trainer": None, "global_step": 3, "async_save": background})]
+    assert ("files" in json.loads((tmp_path / "global_step_3" / "amir.json").read_text())) is not background
+
+
+@pytest.mark.parametrize("settings", [{"max_actor_ckpt_to_keep": 1}, {"remove_previous_ckpt_in_save": True}])
+def test_the_one_checkpoint_to_keep_goes_when_the_next_is_whole(tmp_path, settings):
+    node = trainer(tmp_path, **settings)
+    callback = checkpoint.MarkingCallback(Seen(), node, dict)
+    assert node.max_actor_ckpt_to_keep == 2 and not node.get("remove_previous_ckpt_in_save")
+    save_by_callback(callback, tmp_path, 2)
+    (half := tmp_path / "global_step_4").mkdir()
+    write_files(half)
+    assert steps_with_weights(tmp_path) == [2, 4]  # while the next is written, the last whole one is there
+    save_by_callback(callback, tmp_path, 4)
+    assert steps_with_weights(tmp_path) == [4]
+    save_by_callback(callback, tmp_path, 4)
+    assert steps_with_weights(tmp_path) == [4]
+
+
+@pytest.mark.parametrize("keep", [None, 2, 3])
+def test_more_checkpoints_to_keep_are_verls_to_count(tmp_path, keep):
+    node = trainer(tmp_path, max_actor_ckpt_to_keep=keep)
+    callback = checkpoint.MarkingCallback(Seen(), node, dict)
+    for step in (2, 4):
+        save_by_callback(callback, tmp_path, step)
+    assert node.max_actor_ckpt_to_keep == keep
+    assert steps_with_weights(tmp_path) == [2, 4]
