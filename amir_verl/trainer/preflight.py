@@ -69,8 +69,8 @@ def check_run(config: DictConfig) -> None:
     if mode == "amir_ranked":
         check_ranked_run(config)
     filters = OmegaConf.select(config, "algorithm.filter_groups.enable")
-    sampler = OmegaConf.select(config, "trainer.v1.sampler.custom_sampler.name")
-    if filters and sampler == "quick_poll_replay_buffer":
+    sampler = OmegaConf.select(config, "trainer.v1.sampler.custom_sampler.path")
+    if filters and sampler == "pkg://amir_verl.platform.quick_poll":
         raise ValueError(
             "algorithm.filter_groups does not reach the sampler of +platform=cpu: "
             "set trainer.v1.sampler.custom_sampler.path=null"
