@@ -26,7 +26,7 @@ from amir_verl.preferences import Preferences, step_preferences
 from amir_verl.schedule import LambdaController
 from amir_verl.trainer import checkpoint
 from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
-from amir_verl.trainer.rows import describe_rows, neutral_rewards
+from amir_verl.trainer.rows import degenerate_counts, describe_rows, neutral_rewards
 from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
 from reward_fns.reward_metrics import reward_metrics
 
@@ -87,7 +87,9 @@ class AmirTrainer(PPOTrainer):
         batch.extra_info[LAMBDA], batch.extra_info[BETA] = lambda_, preferences.beta
         batch.extra_info[POLICY_WEIGHT] = self._amir.policy_weight
         metrics.update(preferences.metrics)
-        metrics["amir/dropped_rewards"] = float(dropped_N.sum())
+        rows = describe_rows(batch.keys, batch.tags)
+        spoken_N = data["response_mask"].bool().any(-1)
+        metrics.update(degenerate_counts(rows, spoken_N=spoken_N, dropped_N=dropped_N))
         return batch
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
@@ -119,11 +121,11 @@ class AmirTrainer(PPOTrainer):
         # list: a queue's backend decides whether these come as a list, an array or tensordict's stack.
         extras = list(data["extra_fields"]) if "extra_fields" in data else [{}] * len(batch)
         rows = describe_rows(batch.keys, batch.tags)
-        real = (~rows.padding_N).tolist()
-        infos = [extra.get("reward_extra_info") for extra, kept in zip(extras, real, strict=True) if kept]
-        metrics.update(reward_metrics(info for info in infos if info))
         reward_N = scores.to_padded_tensor(0.0).sum(-1) if scores.is_nested else scores.sum(-1)
         broken_N = ~torch.isfinite(reward_N)
+        sound = (~rows.padding_N & ~broken_N).tolist()  # one NaN would be the mean of all
+        infos = [extra.get("reward_extra_info") for extra, kept in zip(extras, sound, strict=True) if kept]
+        metrics.update(reward_metrics(info for info in infos if info))
         if bool(broken_N.any()):
             fields = {"rm_scores": neutral_rewards(scores, reward_N, rows.group_N)}
             tq.kv_batch_put(

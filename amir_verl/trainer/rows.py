@@ -39,6 +39,23 @@ def describe_rows(keys: Sequence[str], tags: Sequence[Mapping]) -> Rows:
     )
 
 
+def degenerate_counts(rows: Rows, *, spoken_N: Tensor, dropped_N: Tensor) -> dict[str, float]:
+    """How much of a batch can join no pair, by reason, as metrics; a row that pads counts as that alone.
+
+    Args:
+        spoken_N: bool, responses with a token of the policy's own.
+        dropped_N: bool, responses whose reward is NaN or infinite.
+    """
+    real_N = ~rows.padding_N
+    sessions_G = torch.bincount(rows.group_N[real_N & rows.final_N])
+    return {
+        "amir/dropped_rewards": float((real_N & dropped_N).sum()),
+        "amir/empty_responses": float((real_N & ~spoken_N).sum()),
+        "amir/groups_of_one": float((sessions_G == 1).sum()),
+        "amir/padding_rows": float(rows.padding_N.sum()),
+    }
+
+
 def neutral_rewards(scores: Tensor, reward_N: Tensor, group_N: Tensor) -> Tensor:
     """Token scores, nested (N, T), with the mean reward of the group in place of rewards that are not finite.
 
