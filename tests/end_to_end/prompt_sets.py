@@ -1,25 +1,22 @@
-"""Prompts for real trainings in which each prompt says how its group is rewarded, sampled and answered."""
-
-import json
+"""Prompts that say how their own groups are sampled, answered and rewarded."""
 
 import pandas as pd
 
 
-def write_prompts(path, prompts):
-    """A verl parquet of prompts, each a dict: `reward` (as degenerate_reward.py knows it), `n` responses."""
+def write_prompts(path, groups):
+    """A parquet of prompts for verl, one for each group: (responses, reward, answer).
+
+    What the last two may be stands in degenerate_reward.py and shaped_answers.py.
+    """
     rows = [
         {
             "data_source": "arithmetic",
             "prompt": [{"role": "user", "content": f"{index}+{index + 1}=?"}],
             "reward_model": {"style": "rule", "ground_truth": str(2 * index + 1)},
-            "extra_info": {"index": index, **prompt},
-            "__rollout_n__": prompt["n"],
+            "extra_info": {"index": index, "n": responses, "reward": reward, "answer": answer},
+            "__rollout_n__": responses,
         }
-        for index, prompt in enumerate(prompts)
+        for index, (responses, reward, answer) in enumerate(groups)
     ]
     pd.DataFrame(rows).to_parquet(path)
     return path
-
-
-def read_metrics(path):
-    return {record["step"]: record["data"] for record in map(json.loads, path.read_text().splitlines())}

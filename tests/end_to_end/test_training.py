@@ -21,6 +21,9 @@ EVERY_STEP = {
     "amir/cos_policy",
     "amir/drift",
     "amir/dropped_rewards",
+    "amir/empty_responses",
+    "amir/groups_of_one",
+    "amir/padding_rows",
 }
 
 
@@ -103,10 +106,18 @@ def test_a_resumed_run_goes_on_with_its_step_and_lambda(two_ranks, tiny_models):
     assert metrics[3]["amir/grad_ratio"] == pytest.approx(3 / 4, rel=1e-6)
 
 
-def test_gspo_with_reference_and_dynamic_batches_on_gemma(tiny_models, tmp_path):
+def test_gspo_with_reference_and_dynamic_batches_on_gemma_beside_a_separate_engine(tiny_models, tmp_path):
     metrics = train(
         tiny_models("gemma3"),
         tmp_path,
+        "trainer.v1.trainer_mode=amir_separate_async",
+        "trainer.v1.separate_async.parameter_sync_step=2",
+        "trainer.v1.separate_async.num_warmup_batches=0",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=2",
+        "actor_rollout_ref.rollout.nnodes=1",
+        "actor_rollout_ref.rollout.n_gpus_per_node=1",
+        "actor_rollout_ref.rollout.checkpoint_engine.backend=gloo",
+        "ray_kwargs.ray_init.num_gpus=2",
         "amir.reference=policy",
         "amir.pair_mining=topk",
         "amir.max_pairs_per_group=3",
@@ -127,4 +138,8 @@ def test_gspo_with_reference_and_dynamic_batches_on_gemma(tiny_models, tmp_path)
         assert 0 < data["amir/num_pairs"] <= 4 * 3
         assert data["amir/loss"] > 0
         assert "actor/kl_loss" in data or "kl_loss" in data
+        # Both updates of a step start from the policy that generated: the weights reach the engine, and the
+        # second update's old log-probabilities are of that policy, which the first has moved away from.
+        assert data["training/rollout_probs_diff_max"] < 1e-4
+        assert data["amir/drift"] > 0
         assert math.isfinite(data["actor/grad_norm"])
