@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
 from torch import Tensor
 from transfer_queue import KVBatchMeta
+from verl.experimental.agent_loop import AgentLoopManager
 from verl.trainer.ppo.core_algos import get_policy_loss_fn
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.utils.config import omega_conf_to_dataclass
@@ -27,6 +28,7 @@ from amir_verl.schedule import LambdaController
 from amir_verl.trainer import checkpoint
 from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
 from amir_verl.trainer.rows import degenerate_counts, describe_rows, neutral_rewards
+from amir_verl.trainer.watchdog import Watchdog
 from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
 from reward_fns.reward_metrics import reward_metrics
 
@@ -53,6 +55,30 @@ class AmirTrainer(PPOTrainer):
         self._actor_config = omega_conf_to_dataclass(self.config.actor_rollout_ref.actor)
         loss_fn = partial(preference_loss_fn, loss_fn=partial(ppo_loss, config=self._actor_config))
         self.actor_rollout_wg.set_loss_fn(loss_fn)
+
+    def on_init_end(self) -> None:
+        with Watchdog(self._parts):
+            super().on_init_end()
+
+    def fit(self, agent_loop_manager: AgentLoopManager) -> None:
+        with Watchdog(self._parts):
+            super().fit(agent_loop_manager)
+
+    def _parts(self) -> tuple[dict[str, Any], list[str]]:
+        """Every actor that the trainer waits for, by name, and the addresses of the vLLM servers."""
+        replicas = [
+            replica for manager in self._rollout_server_managers() for replica in manager.get_replicas()
+        ]
+        groups = {
+            "worker": self.actor_rollout_wg.workers,
+            "rollout server": [server for replica in replicas for server in replica.servers],
+            "agent loop": getattr(getattr(self, "agent_loop_manager", None), "agent_loop_workers", []),
+        }
+        actors = {
+            f"{kind} {rank}": actor for kind, group in groups.items() for rank, actor in enumerate(group)
+        }
+        with_vllm = self.config.actor_rollout_ref.rollout.name == "vllm"
+        return actors, [replica.server_address for replica in replicas] if with_vllm else []
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         dropped_N = self._take_in_rewards(batch, metrics)

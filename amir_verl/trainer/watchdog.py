@@ -1,0 +1,108 @@
+"""A run whose engine or actor has died ends, with one line that names it.
+
+verl 0.9.1 waits for ever when the vLLM engine below a rollout server dies: the sender of the weights waits
+for its receiver, and the trainer for the sender. Nor does it miss an agent loop that died with its prompts.
+So a thread beside the training loop asks every few seconds whether all of them live, and interrupts it if
+not.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+import ray
+
+SECONDS = 5.0
+GRACE_SECONDS = 30.0
+SIGNAL = signal.SIGUSR2  # Ray blocks SIGINT in its workers
+_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Watchdog:
+    """Watches the parts of a run inside a `with` block, and turns the death of one into a RuntimeError there.
+
+    Args:
+        parts: the Ray actors of the run by name, and the addresses (host:port) of its vLLM servers; asked
+            before each look, since both may change.
+        seconds: between two looks.
+    """
+
+    def __init__(
+        self, parts: Callable[[], tuple[Mapping[str, Any], list[str]]], *, seconds: float = SECONDS
+    ) -> None:
+        self._parts = parts
+        self._seconds = seconds
+        self._asked: dict[str, Any] = {}
+        self._death: str | None = None
+        self._stop = threading.Event()
+
+    def __enter__(self) -> None:
+        self._death = None
+        self._stop.clear()
+        self._handler = signal.signal(SIGNAL, _interrupt)
+        threading.Thread(target=self._watch, name="amir-watchdog", daemon=True).start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        signal.signal(SIGNAL, self._handler)
+        if kind is KeyboardInterrupt and self._death is not None:
+            raise RuntimeError(self._death) from None
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._seconds):
+            actors, servers = self._parts()
+            dead = [name for name, actor in actors.items() if self._has_died(name, actor)]
+            dead += [f"the vLLM engine at {address}" for address in servers if engine_has_died(address)]
+            if dead and not self._stop.is_set():
+                self._end(", ".join(dead))
+                return
+
+    def _has_died(self, name: str, actor: Any) -> bool:
+        """Whether Ray has given up an actor. A busy one answers late, which is no sign of death."""
+        if name not in self._asked:
+            self._asked[name] = actor.__ray_ready__.remote()
+        answered, _ = ray.wait([self._asked[name]], timeout=0)
+        if not answered:
+            return False
+        try:
+            ray.get(self._asked.pop(name))
+        except ray.exceptions.RayActorError:
+            return True
+        return False
+
+    def _end(self, dead: str) -> None:
+        self._death = (
+            f"amir-verl: {dead} died, so the run ends; "
+            "trainer.resume_mode=auto goes on from its last whole checkpoint"
+        )
+        signal.pthread_kill(threading.main_thread().ident, SIGNAL)
+        if not self._stop.wait(GRACE_SECONDS):
+            # The loop hangs where no signal reaches it.
+            print(self._death, file=sys.stderr, flush=True)
+            os._exit(1)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt  # the one exception that Ray's waits let through
+
+
+def engine_has_died(address: str, *, timeout: float = 10.0) -> bool:
+    """Whether a vLLM server says that the engine below it is dead: 503 at /health.
+
+    A server that is busy or gone says nothing; its actor shows that.
+    """
+    with contextlib.suppress(OSError):
+        try:
+            _WITHOUT_PROXY.open(f"http://{address}/health", timeout=timeout).close()
+        except urllib.error.HTTPError as error:
+            return error.code == 503
+    return False
