@@ -67,7 +67,7 @@ class Watchdog:
                 return
 
     def _has_died(self, name: str, actor: Any) -> bool:
-        """Whether Ray has given up an actor. A busy one answers late, which is no sign of death."""
+        """Whether Ray has given up an actor. A busy one answers late, one behind a broken network not now."""
         if name not in self._asked:
             self._asked[name] = actor.__ray_ready__.remote()
         answered, _ = ray.wait([self._asked[name]], timeout=0)
@@ -75,7 +75,9 @@ class Watchdog:
             return False
         try:
             ray.get(self._asked.pop(name))
-        except ray.exceptions.RayActorError:
+        except ray.exceptions.ActorUnavailableError:
+            return False
+        except ray.exceptions.ActorDiedError:
             return True
         return False
 

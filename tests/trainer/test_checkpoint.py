@@ -1,72 +1,16 @@
-"""Checkpoints: marked as whole when they are, resumed only then, and lambda's state in them."""
+"""Checkpoints: marked as whole when they are, with lambda's state in them."""
 
 import json
 import os
 
 import pytest
-from omegaconf import OmegaConf
+from saved_checkpoints import FILES, restored, save, tracker_of, trainer, write_files
 
 from amir_verl.config import AmirConfig
 from amir_verl.schedule import LambdaController
 from amir_verl.trainer import checkpoint
 
-FILES = {
-    "actor/model_world_size_2_rank_0.pt": b"m" * 100,
-    "actor/model_world_size_2_rank_1.pt": b"m" * 90,
-    "actor/optim_world_size_2_rank_0.pt": b"o" * 200,
-    "actor/huggingface/config.json": b"{}",
-    "data.pt": b"d" * 10,
-}
-
-
-def trainer(folder, *, mode="auto", path=None, **settings):
-    node = {
-        "default_local_dir": str(folder),
-        "resume_mode": mode,
-        "resume_from_path": None if path is None else str(path),
-        "max_actor_ckpt_to_keep": None,
-        "max_critic_ckpt_to_keep": None,
-    }
-    return OmegaConf.create(node | settings)
-
-
-def write_files(folder):
-    for name, content in FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-
-
-def save(directory, step, state=None, *, tracker=True):
-    """A whole checkpoint, as verl and the trainer write it."""
-    folder = directory / f"global_step_{step}"
-    checkpoint.begin(folder)
-    write_files(folder)
-    if tracker:
-        (directory / checkpoint.TRACKER).write_text(str(step))
-    checkpoint.finish(folder, {"value": step} if state is None else state)
-    return folder
-
-
-def cut_short(directory, step):
-    """What a process killed while saving leaves: some files, no mark."""
-    folder = directory / f"global_step_{step}"
-    checkpoint.begin(folder)
-    (folder / "actor").mkdir()
-    (folder / "actor/model_world_size_2_rank_0.pt").write_bytes(b"m" * 30)
-    return folder
-
-
-def tracker_of(directory):
-    return (directory / checkpoint.TRACKER).read_text()
-
-
 # lambda's state
-
-
-def restored(node, step):
-    states = []
-    checkpoint.restore(states.append, node, step)
-    return states
 
 
 def test_a_saved_state_is_the_one_that_a_resumed_run_gets(tmp_path):
@@ -206,112 +150,6 @@ def test_a_mark_that_is_cut_short_is_none(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         checkpoint.finish(folder, {"value": 2})
     assert checkpoint.flaw(folder) == "was cut short while it was saved"
-
-
-# what a run resumes from
-
-
-@pytest.mark.parametrize("content", ["", " ", "6", "60", "x\n", None], ids=repr)
-def test_the_newest_whole_checkpoint_is_resumed_after_a_kill_while_saving(tmp_path, capsys, content):
-    """Tracker: emptied by the kill, of a save without its mark, of a folder that is gone, or lost."""
-    for step in (2, 4):
-        save(tmp_path, step)
-    half = cut_short(tmp_path, 6)
-    tracker = tmp_path / checkpoint.TRACKER
-    tracker.unlink() if content is None else tracker.write_text(content)
-    checkpoint.settle(trainer(tmp_path))
-    assert tracker_of(tmp_path) == "4"
-    said = capsys.readouterr().out
-    assert said.startswith(f"amir-verl: {tmp_path}: ") and said.endswith(": resuming from global_step_4\n")
-    assert "global_step_6 was cut short while it was saved" in said and said.count("\n") == 1
-    assert half.exists()  # verl writes it again
-    checkpoint.settle(trainer(tmp_path))
-    assert capsys.readouterr().out == ""
-
-
-def test_a_whole_checkpoint_that_the_tracker_names_is_left_alone(tmp_path, capsys):
-    """Also one that the user has gone back to, and one beside a half-written newer one."""
-    for step in (2, 4):
-        save(tmp_path, step)
-    cut_short(tmp_path, 6)
-    for step in ("4", "2"):
-        (tmp_path / checkpoint.TRACKER).write_text(step)
-        checkpoint.settle(trainer(tmp_path))
-        assert tracker_of(tmp_path) == step
-    assert capsys.readouterr().out == ""
-
-
-def test_steps_are_compared_as_numbers(tmp_path):
-    for step in (9, 10, 8):
-        save(tmp_path, step)
-    (tmp_path / checkpoint.TRACKER).write_text("")
-    checkpoint.settle(trainer(tmp_path))
-    assert tracker_of(tmp_path) == "10"
-
-
-def test_a_step_that_the_user_went_back_to_is_not_passed(tmp_path):
-    for step in (2, 4, 6):
-        save(tmp_path, step)
-    (tmp_path / "global_step_4" / "data.pt").unlink()
-    (tmp_path / checkpoint.TRACKER).write_text("4")
-    checkpoint.settle(trainer(tmp_path))
-    assert tracker_of(tmp_path) == "2"
-
-
-@pytest.mark.parametrize("content", ["", None], ids=repr)
-def test_a_kill_in_the_first_save_starts_at_the_beginning(tmp_path, capsys, content):
-    cut_short(tmp_path, 2)
-    if content is not None:
-        (tmp_path / checkpoint.TRACKER).write_text(content)
-    checkpoint.settle(trainer(tmp_path))
-    assert not (tmp_path / checkpoint.TRACKER).exists()
-    assert "no whole checkpoint, the training starts at step 0" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("made", [False, True])
-def test_a_new_run_is_left_to_verl(tmp_path, capsys, made):
-    directory = tmp_path / "checkpoints"
-    if made:
-        write_files(
-            directory / "global_step_3"
-        )  # a plain run without a tracker: verl starts at the beginning
-    checkpoint.settle(trainer(directory))
-    assert capsys.readouterr().out == ""
-    assert not (directory / checkpoint.TRACKER).exists()
-
-
-def test_a_plain_checkpoint_is_not_overwritten_for_an_empty_tracker(tmp_path):
-    write_files(tmp_path / "global_step_3")
-    (tmp_path / checkpoint.TRACKER).write_text("")
-    with pytest.raises(ValueError, match="was not written by an AMIR run"):
-        checkpoint.settle(trainer(tmp_path))
-    assert tracker_of(tmp_path) == ""
-
-
-def test_a_save_in_the_background_is_whole_when_the_tracker_says_so(tmp_path):
-    folder = tmp_path / "global_step_3"
-    checkpoint.begin(folder)
-    checkpoint.finish(folder, {"value": 3}, list_files=False)
-    (tmp_path / checkpoint.TRACKER).write_text("3")
-    checkpoint.settle(trainer(tmp_path))
-    assert restored(trainer(tmp_path), 3) == [{"value": 3}]
-    (tmp_path / checkpoint.TRACKER).write_text("")
-    with pytest.raises(ValueError, match=r"lists no files.*resume_from_path="):
-        checkpoint.settle(trainer(tmp_path))
-    checkpoint.settle(trainer(tmp_path, mode="resume_path", path=folder))
-
-
-def test_a_path_to_half_a_checkpoint_is_refused(tmp_path):
-    half = cut_short(tmp_path, 6)
-    with pytest.raises(ValueError, match=f"resume_from_path={half} was cut short while it was saved"):
-        checkpoint.settle(trainer(tmp_path, mode="resume_path", path=half))
-
-
-def test_nothing_is_touched_when_the_run_does_not_resume(tmp_path, capsys):
-    cut_short(tmp_path, 6)
-    (tmp_path / checkpoint.TRACKER).write_text("6")
-    checkpoint.settle(trainer(tmp_path, mode="disable"))
-    assert tracker_of(tmp_path) == "6" and capsys.readouterr().out == ""
 
 
 # verl's callback

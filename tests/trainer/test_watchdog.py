@@ -94,11 +94,12 @@ def test_the_death_of_an_engine_ends_a_wait_with_one_line(server):
 def test_the_death_of_an_actor_ends_a_wait_a_late_answer_does_not():
     actors = {
         "worker 0": Actor(None, None, None, True),
+        "worker 1": Actor(ray.exceptions.ActorUnavailableError("no network", None), True),
         "agent loop 0": Actor(None, True, True, None, ray.exceptions.ActorDiedError()),
     }
     with pytest.raises(RuntimeError, match="agent loop 0 died"), Watchdog(lambda: (actors, []), seconds=0.01):
         time.sleep(LONG)
-    assert actors["worker 0"].answers == [True]
+    assert actors["worker 0"].answers == actors["worker 1"].answers == [True]
 
 
 def test_a_block_that_ends_is_left_alone(server):
