@@ -25,22 +25,27 @@ def main() -> None:
     parser.add_argument(
         "--forgets-carry", type=float, default=0.6, help="share of demonstrations without carry"
     )
+    parser.add_argument("--carry-share", type=float, default=0.5, help="share of problems with a carry")
     parser.add_argument("--steps", type=int, default=500, help="warm-up steps; 0 leaves the model untrained")
     parser.add_argument("--hidden-size", type=int, default=96)
     parser.add_argument("--train", type=int, default=2048, help="training problems")
     parser.add_argument("--validation", type=int, default=128, help="held-out problems")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    if not 0 <= args.forgets_carry <= 1:
-        parser.error(f"--forgets-carry is a share from 0 to 1, got {args.forgets_carry}")
+    for name in ("forgets_carry", "carry_share"):
+        if not 0 <= getattr(args, name) <= 1:
+            parser.error(f"--{name.replace('_', '-')} is a share from 0 to 1, got {getattr(args, name)}")
     if (args.out / "config.json").exists():
         print(f"{args.out}: already there, kept")
         return
 
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
-    held_out = distinct_sums(args.difficulty, args.validation, seed=args.seed + 1)
-    training = distinct_sums(args.difficulty, args.train, seed=args.seed + 2, without=frozenset(held_out))
+    share = args.carry_share
+    held_out = distinct_sums(args.difficulty, args.validation, seed=args.seed + 1, carry_share=share)
+    training = distinct_sums(
+        args.difficulty, args.train, seed=args.seed + 2, without=frozenset(held_out), carry_share=share
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     for split, problems in (("train", training), ("validation", held_out)):
         rows = [verl_row(problem, index, split) for index, problem in enumerate(problems)]
@@ -55,6 +60,7 @@ def main() -> None:
             difficulty=args.difficulty,
             forgets_carry=args.forgets_carry,
             steps=args.steps,
+            carry_share=share,
             without=frozenset(held_out),
             seed=args.seed,
         )

@@ -47,8 +47,8 @@ class Sum:
         return self.worked(carry=False) != self.worked()
 
 
-def sums(difficulty: str, *, seed: int) -> Iterator[Sum]:
-    """Endless stream of problems, each half of them with a carry.
+def sums(difficulty: str, *, seed: int, carry_share: float = 0.5) -> Iterator[Sum]:
+    """Endless stream of problems, the share `carry_share` of them with a carry.
 
     Raises:
         ValueError: unknown difficulty.
@@ -57,7 +57,7 @@ def sums(difficulty: str, *, seed: int) -> Iterator[Sum]:
         raise ValueError(f"difficulty must be one of {', '.join(DIFFICULTIES)}, got {difficulty!r}")
     largest, rng = DIFFICULTIES[difficulty], random.Random(seed)
     while True:
-        wanted = rng.random() < 0.5
+        wanted = rng.random() < carry_share
         problem = Sum(rng.randint(0, largest), rng.randint(0, largest))
         while problem.carries != wanted:
             problem = Sum(rng.randint(0, largest), rng.randint(0, largest))
@@ -65,11 +65,16 @@ def sums(difficulty: str, *, seed: int) -> Iterator[Sum]:
 
 
 def distinct_sums(
-    difficulty: str, count: int, *, seed: int, without: frozenset[Sum] = frozenset()
+    difficulty: str,
+    count: int,
+    *,
+    seed: int,
+    without: frozenset[Sum] = frozenset(),
+    carry_share: float = 0.5,
 ) -> list[Sum]:
     """`count` different problems, none in `without`."""
     found: dict[Sum, None] = {}
-    for problem in sums(difficulty, seed=seed):
+    for problem in sums(difficulty, seed=seed, carry_share=carry_share):
         if problem not in without:
             found[problem] = None
         if len(found) == count:

@@ -28,6 +28,7 @@ def warm_up(
     difficulty: str,
     forgets_carry: float,
     steps: int,
+    carry_share: float = 0.5,
     batch_size: int = 64,
     learning_rate: float = 3e-3,
     without: frozenset[Sum] = frozenset(),
@@ -36,10 +37,12 @@ def warm_up(
     """Train on demonstrations of which the share `forgets_carry` leaves the carry out.
 
     The model then knows the sum but usually answers like its teacher: right where nothing is carried, and in
-    about 1 - forgets_carry of the samples elsewhere. Problems of `without` are never shown.
+    about 1 - forgets_carry of the samples elsewhere, which are `carry_share` of the problems. Problems of
+    `without` are never shown.
     """
     rng = random.Random(seed)
-    stream = (problem for problem in sums(difficulty, seed=seed) if problem not in without)
+    problems = sums(difficulty, seed=seed, carry_share=carry_share)
+    stream = (problem for problem in problems if problem not in without)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
     model.train()

@@ -1,0 +1,111 @@
+"""Run a grid of the study; resumable, a row a run in OUT/runs.parquet.
+
+python -m benchmarks.study --grid small --out outputs/study
+python -m benchmarks.study.report --runs outputs/study/runs.parquet --out outputs/study/report
+"""
+
+import argparse
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.study.grid import ARMS, CELLS, SMALL_ARMS, SMALL_CELLS, Run, runs
+from benchmarks.study.training import Length, end_all, train
+
+FILE_NAME = "runs.parquet"
+
+
+def read_rows(path: Path, length: Length) -> pd.DataFrame:
+    """Rows of finished runs; empty where there are none.
+
+    Raises:
+        ValueError: they were trained for another number of steps.
+    """
+    if not path.exists():
+        return pd.DataFrame(columns=["cell", "arm", "seed"])
+    rows = pd.read_parquet(path)
+    others = sorted(set(rows["num_steps"]) - {length.steps})
+    if others:
+        raise ValueError(f"{path} holds runs of {others[0]} steps, not {length.steps}: give another --out")
+    return rows
+
+
+def add_row(path: Path, row: dict) -> None:
+    """Append a row; the file is whole at every moment."""
+    new = pd.DataFrame([row])
+    rows = pd.concat([pd.read_parquet(path), new], ignore_index=True) if path.exists() else new
+    part = path.with_suffix(".part")
+    rows.sort_values(["cell", "arm", "seed"]).to_parquet(part, index=False)
+    os.replace(part, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.study",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--grid", choices=("small", "full"), required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder of rows, logs and models")
+    parser.add_argument("--cells", nargs="+", choices=sorted(CELLS), help="instead of the grid's")
+    parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), help="instead of the grid's")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--validate-every", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; each needs 8 GiB")
+    parser.add_argument("--limit", type=float, default=1800, help="seconds after which a run has failed")
+    args = parser.parse_args()
+    for name in ("seeds", "steps", "validate_every", "jobs"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    length, path = Length(args.steps, args.validate_every), args.out / FILE_NAME
+    try:
+        rows = read_rows(path, length)
+    except ValueError as error:
+        parser.error(str(error))
+    done = set(zip(rows["cell"], rows["arm"], rows["seed"], strict=True))
+    cells = args.cells or (SMALL_CELLS if args.grid == "small" else CELLS)
+    arms = args.arms or (SMALL_ARMS if args.grid == "small" else ARMS)
+    grid = runs(list(cells), list(arms), args.seeds)
+    left = [run for run in grid if (run.cell.name, run.arm.name, run.seed) not in done]
+    print(f"{len(grid)} runs, {len(grid) - len(left)} of them done", flush=True)
+    failures = _train_all(left, args.out, path, length, jobs=args.jobs, limit=args.limit)
+    if failures:
+        raise SystemExit(f"{len(failures)} of {len(left)} runs failed; the same command tries them again")
+
+
+def _train_all(
+    left: list[Run], out: Path, path: Path, length: Length, *, jobs: int, limit: float
+) -> list[str]:
+    """Train what is left, printing a line a run; the failures."""
+    started, failures = time.monotonic(), []
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        futures = {pool.submit(train, run, out, length, limit=limit): run for run in left}
+        for number, future in enumerate(as_completed(futures), start=1):
+            minutes = (time.monotonic() - started) / 60
+            place = f"[{number}/{len(left)}, {minutes / number * (len(left) - number):.0f} min left]"
+            try:
+                row = future.result()
+            except RuntimeError as error:
+                failures.append(str(error))
+                print(f"{place} {error}", flush=True)
+                continue
+            add_row(path, row)
+            first, last = row["pass@1"][0], row["pass@1"][-1]
+            name = futures[future].name
+            print(f"{place} {name}: {first:.3f} -> {last:.3f} in {row['seconds']:.0f} s", flush=True)
+    except KeyboardInterrupt:
+        end_all()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return failures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Write the study's tables into its page, and its pictures beside it, from the rows of its runs.
+
+python -m benchmarks.study.report     (docs/study.md from docs/study/runs.parquet)
+python -m benchmarks.study.report --runs outputs/study/runs.parquet --page outputs/study/page.md
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from amir_verl.evaluation.charts import chart_style
+from benchmarks.study import charts
+from benchmarks.study.grid import REPOSITORY
+from benchmarks.study.tables import TABLES, figures
+
+PAGE = REPOSITORY / "docs" / "study.md"
+RUNS = REPOSITORY / "docs" / "study" / "runs.parquet"
+# A table of a page stands between `<!-- table: NAME -->` and `<!-- end -->`, NAME.CELL for one cell.
+BLOCK = re.compile(r"(<!-- table: (\S+?)(?: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+EMPTY_PAGE = "\n\n".join(f"<!-- table: {name} -->\n<!-- end -->" for name in TABLES) + "\n"
+
+
+def fill_page(page: str, rows: pd.DataFrame) -> str:
+    """The page with the tables of these runs.
+
+    Raises:
+        ValueError: the page names a table that there is not.
+    """
+    table = figures(rows)
+
+    def block(match: re.Match[str]) -> str:
+        start, name, cell, end = match.groups()
+        if name not in TABLES:
+            raise ValueError(f"no table {name!r}, there are {', '.join(TABLES)}")
+        part = table if cell is None else table[table["cell"] == cell]
+        return f"{start}{TABLES[name](part)}\n{end}"
+
+    return BLOCK.sub(block, page)
+
+
+def write_pictures(rows: pd.DataFrame, folder: Path) -> None:
+    """learning.png, differences.png, margins.png and entropies.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {
+        "learning": lambda: charts.learning_curves(rows),
+        "differences": lambda: charts.differences(figures(rows)),
+        "margins": lambda: charts.margins(rows),
+        "entropies": lambda: charts.entropies(rows),
+    }
+    for name, draw in pictures.items():
+        with chart_style():
+            draw().savefig(folder / f"{name}.png", dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.study.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--runs", type=Path, default=RUNS)
+    parser.add_argument("--page", type=Path, default=PAGE, help="made where it is missing")
+    args = parser.parse_args()
+    if not args.runs.exists():
+        parser.error(f"{args.runs} is missing: python -m benchmarks.study makes it")
+    rows = pd.read_parquet(args.runs)
+    page = args.page.read_text() if args.page.exists() else EMPTY_PAGE
+    args.page.write_text(fill_page(page, rows))
+    write_pictures(rows, args.page.with_suffix(""))
+    print(f"{args.page}: {len(rows)} runs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""One training of the study: the tiny model made where it is missing, recipes/tiny_cpu.sh, its row."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.study.grid import REPOSITORY, REWARDS, WARM_UPS, Run
+
+PROMPTS, GROUP, HELD_OUT = 16, 8, 128
+
+
+class Length(NamedTuple):
+    """Training steps, and steps between two validations."""
+
+    steps: int
+    validate_every: int
+
+
+def make_model(run: Run, out: Path) -> Path:
+    """The folder of the cell's warmed-up model and problems for this seed."""
+    folder = out / "models" / f"{run.cell.model}-{run.seed}"
+    forgets, steps = WARM_UPS[run.cell.difficulty, run.cell.start]
+    command = [
+        sys.executable,
+        "scripts/make_tiny.py",
+        f"--out={folder}",
+        f"--difficulty={run.cell.difficulty}",
+        f"--forgets-carry={forgets}",
+        f"--steps={steps}",
+        "--carry-share=1",
+        f"--validation={HELD_OUT}",
+        f"--seed={run.seed}",
+    ]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    return folder
+
+
+def overrides(run: Run, length: Length) -> list[str]:
+    """verl overrides of the run, after those of recipes/tiny_cpu.sh."""
+    return [
+        *run.arm.overrides,
+        "actor_rollout_ref.rollout.val_kwargs.n=8",
+        "actor_rollout_ref.rollout.val_kwargs.do_sample=true",
+        "actor_rollout_ref.rollout.val_kwargs.temperature=1.0",
+        f"trainer.test_freq={length.validate_every}",
+        f"trainer.save_freq={length.steps}",
+        "actor_rollout_ref.actor.checkpoint.save_contents=[model,hf_model]",
+    ]
+
+
+# Trainings under way, so that an interrupt ends them.
+_UNDER_WAY: set[subprocess.Popen] = set()
+
+
+def end_all() -> None:
+    """End every training under way; Ray's processes end with theirs."""
+    for child in list(_UNDER_WAY):
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGTERM)
+
+
+def train(run: Run, out: Path, length: Length, *, limit: float) -> dict[str, Any]:
+    """Train and measure; the run's row.
+
+    Raises:
+        RuntimeError: the run failed or took more than `limit` seconds; names its log, which is kept.
+    """
+    from benchmarks.study.measures import measure
+
+    model, folder = make_model(run, out), out / "runs" / run.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    environment = os.environ | {
+        "PYTHON": sys.executable,
+        "ALGO": run.arm.algorithm,
+        "TINY": str(model.resolve()),
+        "OUT": str(folder.resolve()),
+        "VERL_FILE_LOGGER_PATH": str(folder.resolve() / "metrics.jsonl"),
+        "REWARD": str(REWARDS[run.cell.reward]),
+        "STEPS": str(length.steps),
+        "SEED": str(run.seed),
+        "PROMPTS": str(PROMPTS),
+        "GROUP": str(GROUP),
+        "LR": str(run.arm.learning_rate),
+        "RESPONSE_LENGTH": "48",
+    }
+    started, log = time.monotonic(), folder / "log.txt"
+    command = ["bash", "recipes/tiny_cpu.sh", *overrides(run, length)]
+    _finish(command, environment, log, name=run.name, limit=limit)
+    row = {
+        "cell": run.cell.name,
+        "arm": run.arm.name,
+        "seed": run.seed,
+        "num_steps": length.steps,
+        "overrides": " ".join(run.arm.overrides),
+        "learning_rate": run.arm.learning_rate,
+        **measure(folder, model / "validation.parquet"),
+        "seconds": time.monotonic() - started,
+    }
+    shutil.rmtree(folder / "checkpoints")
+    return row
+
+
+def _finish(command: list[str], environment: dict[str, str], log: Path, *, name: str, limit: float) -> None:
+    with log.open("wb") as sink:
+        child = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _UNDER_WAY.add(child)
+    try:
+        status = child.wait(limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait()
+        raise RuntimeError(f"{name}: took more than {limit:.0f} s; {log} holds its output") from None
+    finally:
+        _UNDER_WAY.discard(child)
+    if status != 0:
+        raise RuntimeError(f"{name}: ended with {status}; {log} holds its output")

@@ -1,0 +1,105 @@
+"""Differences, tables and pictures of the study, on rows made by hand and on the rows of docs/study."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.study.__main__ import add_row, read_rows
+from benchmarks.study.differences import paired_difference
+from benchmarks.study.report import EMPTY_PAGE, PAGE, RUNS, fill_page, write_pictures
+from benchmarks.study.tables import figures
+from benchmarks.study.training import Length
+
+
+def row(arm, seed, last, *, cell="easy-20-right_wrong"):
+    curve = [0.2, 0.3, last]
+    steps = np.linspace(0, 1, 30).astype(np.float32)
+    return {
+        "cell": cell,
+        "arm": arm,
+        "seed": seed,
+        "num_steps": 30,
+        "steps": [0, 15, 30],
+        **{name: curve for name in ("pass@1", "pass@2", "pass@4", "pass@8", "maj@8")},
+        "length_right": [19.0, 19.5, 20.0],
+        "length_wrong": [19.0, 19.5, 21.0],
+        "solved_first_P": np.array([0, 1, 8, 0], dtype=np.uint8),
+        "solved_last_P": np.array([3, 0, 8, 0], dtype=np.uint8),
+        **{
+            name: steps
+            for name in ("entropy", "margin", "grad_ratio", "cos_policy", "beta_spread", "train_reward")
+        },
+        "seconds_a_step": 2.0,
+        "greedy_accuracy": last,
+        "held_out_margin": 0.1,
+    }
+
+
+def rows_of(gains):
+    """GRPO ends at 0.5 for every seed, AMIR at 0.5 + gain."""
+    found = [row("grpo", seed, 0.5) for seed in range(len(gains))]
+    return pd.DataFrame(found + [row("amir_b5_r1", seed, 0.5 + gain) for seed, gain in enumerate(gains)])
+
+
+@pytest.mark.parametrize(
+    "gains, verdict, above",
+    [
+        ([0.10, 0.12, 0.08, 0.11, 0.09], "higher", 5),
+        ([-0.10, -0.12, -0.08, -0.11, -0.09], "lower", 0),
+        ([0.10, -0.12, 0.08, -0.11, 0.02], "no claim", 3),
+        # The bootstrap of five seeds leaves 0 out here, Student's interval does not.
+        ([0.01, 0.01, 0.01, 0.30, 0.30], "no claim", 5),
+        ([0.10, 0.11, 0.12], "too few seeds", 3),
+    ],
+)
+def test_a_claim_needs_both_intervals_and_five_seeds(gains, verdict, above):
+    found = paired_difference(figures(rows_of(gains)), "amir_b5_r1", "grpo", "accuracy")
+    assert found.mean == pytest.approx(np.mean(gains))
+    assert (found.verdict, found.above, found.seeds) == (verdict, above, len(gains))
+    assert found.low <= found.mean <= found.high and found.t_low <= found.mean <= found.t_high
+
+
+def test_only_seeds_that_both_arms_have_count():
+    rows = rows_of([0.1, 0.1, 0.1])
+    rows = rows[~((rows["arm"] == "grpo") & (rows["seed"] == 2))]
+    assert paired_difference(figures(rows), "amir_b5_r1", "grpo", "accuracy").seeds == 2
+    assert paired_difference(figures(rows), "amir_b5_r1", "gspo", "accuracy") is None
+
+
+def test_coverage_counts_problems_solved_at_least_once():
+    found = figures(rows_of([0.0])).iloc[0]
+    assert (found["base_solved"], found["kept"], found["lost"], found["gained"]) == (0.5, 0.5, 0.25, 0.25)
+    assert found["accuracy_over_run"] == pytest.approx(0.4)
+
+
+def test_a_page_is_filled_between_its_marks_and_nowhere_else(tmp_path):
+    rows = rows_of([0.10, 0.12, 0.08, 0.11, 0.09])
+    page = fill_page("Before.\n" + EMPTY_PAGE + "After.", rows)
+    assert page.startswith("Before.\n") and page.endswith("After.")
+    assert "**+10.0 [" in page and "5/5**" in page
+    assert fill_page(page, rows) == page
+    with pytest.raises(ValueError, match="no table 'costs'"):
+        fill_page("<!-- table: costs -->\n<!-- end -->", rows)
+    write_pictures(rows, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "differences.png",
+        "entropies.png",
+        "learning.png",
+        "margins.png",
+    ]
+
+
+def test_rows_are_kept_whole_and_of_one_length(tmp_path):
+    path = tmp_path / "runs.parquet"
+    add_row(path, row("paper", 1, 0.5))
+    add_row(path, row("grpo", 0, 0.4))
+    rows = read_rows(path, Length(30, 15))
+    assert list(rows["arm"]) == ["grpo", "paper"]
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.parquet"]
+    with pytest.raises(ValueError, match="runs of 30 steps, not 100"):
+        read_rows(path, Length(100, 20))
+
+
+def test_the_tables_of_the_page_are_those_of_its_runs():
+    page = PAGE.read_text()
+    assert fill_page(page, pd.read_parquet(RUNS)) == page
