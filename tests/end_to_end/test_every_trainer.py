@@ -168,11 +168,11 @@ def ray_of_two_nodes():
     """The address of a cluster of two nodes on this machine, two logical GPUs each, and the cluster."""
     node = {"num_cpus": 16, "num_gpus": 2, "object_store_memory": 200_000_000}
     with (
-        tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder,
+        tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
         # Else every `ray.init()` on this machine would join this cluster.
-        patch.setenv("RAY_TMPDIR", folder.name)
+        patch.setenv("RAY_TMPDIR", folder)
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("OMP_NUM_THREADS", "1")
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
@@ -217,7 +217,8 @@ def two_nodes(ray_of_two_nodes, tiny_models, tmp_path_factory):
 
 def test_both_nodes_hold_two_ranks(two_nodes, ray_of_two_nodes):
     actors = ray_of_two_nodes.global_state.actor_table(None, None, None).values()
-    nodes = [actor["Address"]["NodeID"] for actor in actors if actor["ActorClassName"] == "WorkerDict"]
+    ranks = [actor for actor in actors if actor["ActorClassName"].endswith("WorkerDict")]
+    nodes = [rank["Address"]["NodeID"] for rank in ranks]
     assert sorted(nodes.count(node) for node in set(nodes)) == [2, 2]
 
 
@@ -233,7 +234,8 @@ def test_adapters_train_over_nodes_and_reach_every_engine(two_nodes):
 
 def test_groups_of_one_reward_are_filtered_before_training(two_nodes):
     metrics, rows = two_nodes
-    assert sum(data["training/filter_groups/evicted_samples"] for data in metrics.values()) > 0
+    name = "training/filter_groups/evicted_samples"
+    assert sum(data.get(name, 0) for data in metrics.values()) > 0
     for found in rows.values():
         assert all(len(set(scores)) > 1 for scores in final_scores(found))
 
