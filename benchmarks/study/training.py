@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from benchmarks.study.grid import REPOSITORY, REWARDS, WARM_UPS, Run
 
 PROMPTS, GROUP, HELD_OUT = 16, 8, 128
+_MAKING_MODELS = threading.Lock()
 
 
 class Length(NamedTuple):
@@ -36,7 +38,10 @@ def make_model(run: Run, out: Path) -> Path:
         f"--validation={HELD_OUT}",
         f"--seed={run.seed}",
     ]
-    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    # Threads that wait for each other cost a tiny model more than they give.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with _MAKING_MODELS:  # trainings at a time may share a model
+        subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, env=environment)
     return folder
 
 
