@@ -76,10 +76,10 @@ def main() -> None:
 def plan(kills: int, seed: int) -> list[tuple[str, str, float]]:
     """What to kill, when, and where in that time, as a share; each kind at either moment, then all again."""
     rng = random.Random(seed)
-    cases, rounds = list(itertools.product(KINDS, MOMENTS)), []
-    while len(rounds) < kills:
-        rounds += rng.sample(cases, k=len(cases))
-    return [(kind, moment, rng.random()) for kind, moment in rounds[:kills]]
+    cases, chosen = list(itertools.product(KINDS, MOMENTS)), []
+    while len(chosen) < kills:
+        chosen += [(kind, moment, rng.random()) for kind, moment in rng.sample(cases, k=len(cases))]
+    return chosen[:kills]
 
 
 def kill_and_resume(out: Path, cases: list, number: int, args: argparse.Namespace):

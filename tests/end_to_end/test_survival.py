@@ -1,10 +1,17 @@
-"""The short form of benchmarks/survival.py: one kill, and the same command again."""
+"""The short form of benchmarks/survival.py: one kill, and the same command again; and what it judges by."""
 
+import itertools
 import json
 import os
 import sys
+import time
 
+import pytest
+import torch
 from trainings import run
+
+from benchmarks.run_processes import end, processes, start, wait_until_gone
+from benchmarks.survival import KINDS, MOMENTS, is_whole, passed, plan
 
 
 def test_a_training_whose_engine_is_killed_ends_and_goes_on_from_its_last_whole_checkpoint(tmp_path):
@@ -23,3 +30,76 @@ def test_a_training_whose_engine_is_killed_ends_and_goes_on_from_its_last_whole_
     assert row["left"] == []
     if row["kind"] == "engine":
         assert "the vLLM engine at" in row["reason"] and "died, so the run ends" in row["reason"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_kind_of_process_is_killed_at_either_moment(seed):
+    cases = list(itertools.product(KINDS, MOMENTS))
+    assert sorted((kind, moment) for kind, moment, _ in plan(len(cases), seed)) == sorted(cases)
+    assert plan(10, seed)[:3] == plan(3, seed)  # a stopped benchmark goes on with the same kills
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    names = [f"actor/{part}_world_size_1_rank_0.pt" for part in ("model", "optim", "extra_state")] + [
+        "data.pt"
+    ]
+    (tmp_path / "actor").mkdir()
+    for name in names:
+        torch.save({"weight": torch.arange(1000.0)}, tmp_path / name)
+    (tmp_path / "amir.json").write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [None, "actor/model_world_size_1_rank_0.pt", "actor/extra_state_world_size_1_rank_0.pt", "data.pt"],
+)
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped"])
+def test_a_checkpoint_with_a_damaged_file_is_not_judged_whole(checkpoint, name, damage):
+    assert is_whole(checkpoint, 1)
+    assert not is_whole(checkpoint, 2)
+    path = checkpoint / (name or "amir.json")
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.unlink()
+    if damage != "missing":
+        damaged = {
+            "empty": b"",
+            "cut": content[:middle],
+            "flipped": content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :],
+        }
+        path.write_bytes(damaged[damage])
+    assert not is_whole(checkpoint, 1)
+
+
+def test_processes_of_a_run_are_found_wherever_they_went(tmp_path):
+    script = "setsid sleep 600 & env -i sleep 601 & sleep 602"
+    found = start(["sh", "-c", script], name="a-run", cwd=tmp_path, environment={}, log=tmp_path / "log")
+    deadline = time.monotonic() + 30
+    while len(processes(found)) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert {title.split()[-1] for title in processes(found).values() if title.startswith("sleep")} == {
+        "600",
+        "601",
+        "602",
+    }
+    found.process.kill()
+    ended, gone, left = wait_until_gone(found, limit=0.5)
+    assert ended is not None and gone is None and len(left) == 3
+    end(found)
+    assert processes(found) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({}, True),
+        ({"resumed": 4}, False),
+        ({"lambda_steps": 8.0}, False),
+        ({"whole": 8}, False),
+        ({"gone": None}, False),
+    ],
+)
+def test_a_kill_counts_only_if_nothing_is_lost_and_nothing_left(change, good):
+    assert passed({"resumed": 6, "whole": 6, "lambda_steps": 7.0, "gone": 3.0} | change) is good
