@@ -41,13 +41,11 @@ class Watchdog:
         self._seconds = seconds
         self._asked: dict[str, Any] = {}
         self._death: str | None = None
-        self._stop = threading.Event()
 
     def __enter__(self) -> None:
-        self._death = None
-        self._stop.clear()
+        self._death, self._stop = None, threading.Event()
         self._handler = signal.signal(SIGNAL, _interrupt)
-        threading.Thread(target=self._watch, name="amir-watchdog", daemon=True).start()
+        threading.Thread(target=self._watch, args=(self._stop,), name="amir-watchdog", daemon=True).start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -57,13 +55,13 @@ class Watchdog:
         if kind is KeyboardInterrupt and self._death is not None:
             raise RuntimeError(self._death) from None
 
-    def _watch(self) -> None:
-        while not self._stop.wait(self._seconds):
+    def _watch(self, stop: threading.Event) -> None:
+        while not stop.wait(self._seconds):
             actors, servers = self._parts()
             dead = [name for name, actor in actors.items() if self._has_died(name, actor)]
             dead += [f"the vLLM engine at {address}" for address in servers if engine_has_died(address)]
-            if dead and not self._stop.is_set():
-                self._end(", ".join(dead))
+            if dead and not stop.is_set():
+                self._end(", ".join(dead), stop)
                 return
 
     def _has_died(self, name: str, actor: Any) -> bool:
@@ -81,13 +79,13 @@ class Watchdog:
             return True
         return False
 
-    def _end(self, dead: str) -> None:
+    def _end(self, dead: str, stop: threading.Event) -> None:
         self._death = (
             f"amir-verl: {dead} died, so the run ends; "
             "trainer.resume_mode=auto goes on from its last whole checkpoint"
         )
         signal.pthread_kill(threading.main_thread().ident, SIGNAL)
-        if not self._stop.wait(GRACE_SECONDS):
+        if not stop.wait(GRACE_SECONDS):
             # The loop hangs where no signal reaches it.
             print(self._death, file=sys.stderr, flush=True)
             os._exit(1)
