@@ -185,3 +185,43 @@ def test_without_either_vllm_is_still_not_found(installed):
         metadata.version("vllm")
     assert metadata.version("numpy") == "1.0"
     assert [found.metadata["Name"] for found in metadata.distributions()] == ["numpy"]
+
+
+# The socket that weights go through.
+
+
+@pytest.fixture
+def sockets(monkeypatch):
+    """Names of the sockets of a sender and a receiver of weights, as a run whose Ray has this raylet has them."""
+    import ray
+    from verl.workers.config import HFModelConfig, RolloutConfig
+    from verl.workers.rollout.vllm_rollout import utils, vllm_rollout
+
+    job = types.SimpleNamespace(get_job_id=lambda: "01000000")  # of the first job of every cluster
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: job)
+    for name, value in {"RANK": "0", "RAY_LOCAL_WORLD_SIZE": "1", "VERL_RAY_JOB_ID": "01000000"}.items():
+        monkeypatch.setenv(name, value)
+    worker = types.SimpleNamespace(local_rank=0, model_runner=None)
+
+    def names(raylet, *, patched):
+        monkeypatch.setenv("RAY_RAYLET_PID", str(raylet))
+        initialize, handle = (
+            vllm_rollout.ServerAdapter.__init__,
+            utils.vLLMColocateWorkerExtension._get_zmq_handle,
+        )
+        if not patched:
+            initialize, handle = inspect.unwrap(initialize), inspect.unwrap(handle)
+        sender = object.__new__(vllm_rollout.ServerAdapter)
+        initialize(sender, RolloutConfig(name="vllm"), object.__new__(HFModelConfig), None)
+        return sender.zmq_handle, handle(worker)
+
+    return names
+
+
+def test_verl_needs_a_socket_of_each_ray(sockets):
+    assert sockets(11, patched=False) == sockets(22, patched=False)
+
+
+def test_runs_on_one_machine_do_not_share_a_socket(sockets):
+    (sender, receiver), others = sockets(11, patched=True), sockets(22, patched=True)
+    assert sender == receiver and not {sender} & set(others)
