@@ -40,6 +40,9 @@ def measure(folder: Path, held_out: Path) -> dict[str, Any]:
     Args:
         folder: of the run, as recipes/tiny_cpu.sh leaves it.
         held_out: parquet file of the validation problems.
+
+    Raises:
+        RuntimeError: the rollouts were another policy's than the one that was trained.
     """
     steps = read_metrics(folder / "metrics.jsonl")
     trained = [step for step in sorted(steps) if "critic/score/mean" in steps[step]]
@@ -47,6 +50,9 @@ def measure(folder: Path, held_out: Path) -> dict[str, Any]:
         column: np.array([steps[step].get(metric, np.nan) for step in trained], dtype=np.float32)
         for column, metric in STEP_CURVES.items()
     }
+    apart = max(steps[step]["training/rollout_probs_diff_max"] for step in trained)
+    if apart > 1e-3:
+        raise RuntimeError(f"{folder}: vLLM's probabilities are up to {apart:.2g} from the trainer's")
     seconds_S = [steps[step]["timing_s/step"] for step in trained]
     return (
         _validations(folder / "validation")
