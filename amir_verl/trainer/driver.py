@@ -27,7 +27,7 @@ from amir_verl.preferences import Preferences, step_preferences
 from amir_verl.schedule import LambdaController
 from amir_verl.trainer import checkpoint
 from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
-from amir_verl.trainer.rows import degenerate_counts, describe_rows, neutral_rewards
+from amir_verl.trainer.rows import broken_rewards, degenerate_counts, describe_rows, neutral_rewards
 from amir_verl.trainer.watchdog import Watchdog
 from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
 from reward_fns.reward_metrics import reward_metrics
@@ -136,7 +136,7 @@ class AmirTrainer(PPOTrainer):
             checkpoint.restore(self._lambda.load_state_dict, self.config.trainer, self.global_steps)
 
     def _take_in_rewards(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> Tensor:
-        """Log what the reward function said, and give rows whose reward is NaN or infinite their group's mean
+        """Log what the reward function said, and give rows whose reward is broken their group's mean
         before verl computes advantages; which rows, (N,).
         """
         fields = ["rm_scores", "extra_fields"]
@@ -148,7 +148,7 @@ class AmirTrainer(PPOTrainer):
         extras = list(data["extra_fields"]) if "extra_fields" in data else [{}] * len(batch)
         rows = describe_rows(batch.keys, batch.tags)
         reward_N = scores.to_padded_tensor(0.0).sum(-1) if scores.is_nested else scores.sum(-1)
-        broken_N = ~torch.isfinite(reward_N)
+        broken_N = broken_rewards(reward_N)
         sound = (~rows.padding_N & ~broken_N).tolist()  # one NaN would be the mean of all
         infos = [extra.get("reward_extra_info") for extra, kept in zip(extras, sound, strict=True) if kept]
         metrics.update(reward_metrics(info for info in infos if info))

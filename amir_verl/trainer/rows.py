@@ -11,6 +11,8 @@ from torch import Tensor
 
 from amir_verl.mining import group_ids
 
+LARGEST_REWARD = 1e18  # verl's GRPO squares differences of rewards in float32
+
 
 class Rows(NamedTuple):
     """group_N: integers, a prompt each; padding_N: synthetic rows; final_N: last output of their session."""
@@ -44,7 +46,7 @@ def degenerate_counts(rows: Rows, *, spoken_N: Tensor, dropped_N: Tensor) -> dic
 
     Args:
         spoken_N: bool, responses with a token of the policy's own.
-        dropped_N: bool, responses whose reward is NaN or infinite.
+        dropped_N: bool, responses whose reward is broken.
     """
     real_N = ~rows.padding_N
     sessions_G = torch.bincount(rows.group_N[real_N & rows.final_N])
@@ -56,19 +58,24 @@ def degenerate_counts(rows: Rows, *, spoken_N: Tensor, dropped_N: Tensor) -> dic
     }
 
 
+def broken_rewards(reward_N: Tensor) -> Tensor:
+    """Rewards to do without, (N,): NaN, infinite, or so large that the group's deviation overflows."""
+    return ~(reward_N.abs() < LARGEST_REWARD)
+
+
 def neutral_rewards(scores: Tensor, reward_N: Tensor, group_N: Tensor) -> Tensor:
-    """Token scores, nested (N, T), with the mean reward of the group in place of rewards that are not finite.
+    """Token scores, nested (N, T), with the mean reward of the group in place of broken ones.
 
     The mean gives such a row the advantage 0; without it one NaN would reach every response of its group.
     """
-    finite_N = torch.isfinite(reward_N)
+    sound_N = ~broken_rewards(reward_N)
     sums = torch.zeros(int(group_N.max()) + 1, dtype=reward_N.dtype)
-    counts = sums.clone().index_add_(0, group_N, finite_N.to(sums.dtype))
-    sums.index_add_(0, group_N, torch.where(finite_N, reward_N, 0.0))
+    counts = sums.clone().index_add_(0, group_N, sound_N.to(sums.dtype))
+    sums.index_add_(0, group_N, torch.where(sound_N, reward_N, 0.0))
     mean_N = (sums / counts.clamp(min=1))[group_N]
     rows = []
     for row, score_T in enumerate(scores.unbind()):
-        if not bool(finite_N[row]):
+        if not bool(sound_N[row]):
             score_T = torch.zeros_like(score_T)
             score_T[-1:] = mean_N[row]
         rows.append(score_T)

@@ -1,8 +1,12 @@
-"""Rows that can join no pair are counted by reason."""
+"""Rows that can join no pair are counted by reason; which rewards are none."""
 
+import math
+
+import pytest
 import torch
+from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
-from amir_verl.trainer.rows import degenerate_counts, describe_rows
+from amir_verl.trainer.rows import broken_rewards, degenerate_counts, describe_rows, neutral_rewards
 
 KEYS = ["a_0_0", "a_1_0", "b_0_0", "c_0_0", "c_0_1", "d_0_0", "d_1_0", "pad_0_0", "pad_1_0"]
 TAGS = [{}] * 7 + [{"is_padding": True}] * 2
@@ -30,3 +34,25 @@ def test_a_row_that_pads_counts_as_that_alone():
     assert found["amir/dropped_rewards"] == 2
     assert found["amir/empty_responses"] == 1
     assert found["amir/padding_rows"] == 2
+
+
+LOWEST = torch.finfo(torch.float32).min
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf, LOWEST, -1e30, 1e18])
+def test_a_reward_that_spoils_the_group_is_broken(broken):
+    rewards = torch.tensor([0.0, broken, 1.0, broken, -3e5])
+    assert broken_rewards(rewards).tolist() == [False, True, False, True, False]
+
+
+def test_the_lowest_number_twice_in_a_group_is_a_nan_for_all_of_it_and_repaired_for_none():
+    """Some reward functions mean "failed" by it; verl's GRPO overflows."""
+
+    def advantages(scores_NT):
+        return compute_grpo_outcome_advantage(scores_NT, torch.ones(4, 1), index=["u"] * 4)[0]
+
+    scores = torch.tensor([[LOWEST], [LOWEST], [0.0], [1.0]])
+    assert bool(torch.isnan(advantages(scores)).any())
+    repaired = neutral_rewards(scores, scores.sum(-1), torch.zeros(4, dtype=torch.long))
+    found = advantages(repaired.to_padded_tensor(0.0))
+    assert bool(torch.isfinite(found).all()) and float(found[3]) > 0 > float(found[2])
