@@ -52,13 +52,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of rows, logs and models")
     parser.add_argument("--cells", nargs="+", choices=sorted(CELLS), help="instead of the grid's")
     parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), help="instead of the grid's")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--validate-every", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; each needs 8 GiB")
     parser.add_argument("--limit", type=float, default=1800, help="seconds after which a run has failed")
     args = parser.parse_args()
-    for name in ("seeds", "steps", "validate_every", "jobs"):
+    for name in ("steps", "validate_every", "jobs"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
     args.out.mkdir(parents=True, exist_ok=True)

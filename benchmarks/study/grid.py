@@ -143,6 +143,6 @@ SMALL_CELLS = ("easy-20-right_wrong",)
 SMALL_ARMS = ("grpo", "paper", "amir_b5_r1")
 
 
-def runs(cells: list[str], arms: list[str], seeds: int) -> list[Run]:
+def runs(cells: list[str], arms: list[str], seeds: list[int]) -> list[Run]:
     """Every run of a grid; all arms of a seed and cell together, so that a grid cut short has whole pairs."""
-    return [Run(CELLS[cell], ARMS[arm], seed) for seed in range(seeds) for cell in cells for arm in arms]
+    return [Run(CELLS[cell], ARMS[arm], seed) for seed in seeds for cell in cells for arm in arms]

@@ -60,12 +60,13 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--runs", type=Path, default=RUNS)
+    parser.add_argument("--runs", type=Path, nargs="+", default=[RUNS], help="rows of one or several grids")
     parser.add_argument("--page", type=Path, default=PAGE, help="made where it is missing")
     args = parser.parse_args()
-    if not args.runs.exists():
-        parser.error(f"{args.runs} is missing: python -m benchmarks.study makes it")
-    rows = pd.read_parquet(args.runs)
+    missing = [path for path in args.runs if not path.exists()]
+    if missing:
+        parser.error(f"{missing[0]} is missing: python -m benchmarks.study makes it")
+    rows = pd.concat([pd.read_parquet(path) for path in args.runs], ignore_index=True)
     page = args.page.read_text() if args.page.exists() else EMPTY_PAGE
     args.page.write_text(fill_page(page, rows))
     write_pictures(rows, args.page.with_suffix(""))
