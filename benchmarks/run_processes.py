@@ -65,10 +65,10 @@ def wait_until_gone(run: Run, *, limit: float) -> tuple[float | None, float | No
     """
     start, ended = time.monotonic(), None
     while True:
+        left = processes(run)
         passed = time.monotonic() - start
         if ended is None and run.process.poll() is not None:
             ended = passed
-        left = processes(run)
         if not left:
             return ended, passed, {}
         if passed > limit:
