@@ -69,7 +69,8 @@ def wait_until_gone(run: Run, *, limit: float) -> tuple[float | None, float | No
         passed = time.monotonic() - start
         if ended is None and run.process.poll() is not None:
             ended = passed
-        if not left:
+        # A process of which only the first thread is gone looks like a zombie, but has not ended.
+        if not left and ended is not None:
             return ended, passed, {}
         if passed > limit:
             return ended, None, left
