@@ -79,7 +79,8 @@ def differences(table: pd.DataFrame) -> Figure:
         axis.set_xlabel("points against the baseline, 95 % over seeds")
     for axis in axes[1:]:
         axis.set_yticklabels([])
-    axes[0].legend(fontsize=8)
+    if axes[0].get_legend_handles_labels()[0]:  # none before two seeds of an arm and its baseline
+        axes[0].legend(fontsize=8)
     return figure
 
 
