@@ -12,7 +12,7 @@ import pandas as pd
 
 from amir_verl.evaluation.charts import chart_style
 from benchmarks.study import charts
-from benchmarks.study.grid import REPOSITORY
+from benchmarks.study.grid import ARMS, REPOSITORY
 from benchmarks.study.tables import TABLES, figures
 
 PAGE = REPOSITORY / "docs" / "study.md"
@@ -22,13 +22,19 @@ BLOCK = re.compile(r"(<!-- table: (\S+?)(?: (\S+))? -->\n).*?(<!-- end -->)", re
 EMPTY_PAGE = "\n\n".join(f"<!-- table: {name} -->\n<!-- end -->" for name in TABLES) + "\n"
 
 
+def shared_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the seeds that every arm of their cell has: means over different seeds compare nothing."""
+    arms = rows.groupby("cell")["arm"].transform("nunique")
+    return rows[rows.groupby(["cell", "seed"])["arm"].transform("nunique") == arms]
+
+
 def fill_page(page: str, rows: pd.DataFrame) -> str:
-    """The page with the tables of these runs.
+    """The page with the tables of these runs, on the seeds that all arms of a cell have.
 
     Raises:
         ValueError: the page names a table that there is not.
     """
-    table = figures(rows)
+    table = figures(shared_seeds(rows))
 
     def block(match: re.Match[str]) -> str:
         start, name, cell, end = match.groups()
@@ -43,6 +49,7 @@ def fill_page(page: str, rows: pd.DataFrame) -> str:
 def write_pictures(rows: pd.DataFrame, folder: Path) -> None:
     """learning.png, differences.png, margins.png and entropies.png."""
     folder.mkdir(parents=True, exist_ok=True)
+    rows = shared_seeds(rows)
     pictures = {
         "learning": lambda: charts.learning_curves(rows),
         "differences": lambda: charts.differences(figures(rows)),
@@ -61,12 +68,15 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--runs", type=Path, nargs="+", default=[RUNS], help="rows of one or several grids")
+    parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), help="leave the others out")
     parser.add_argument("--page", type=Path, default=PAGE, help="made where it is missing")
     args = parser.parse_args()
     missing = [path for path in args.runs if not path.exists()]
     if missing:
         parser.error(f"{missing[0]} is missing: python -m benchmarks.study makes it")
     rows = pd.concat([pd.read_parquet(path) for path in args.runs], ignore_index=True)
+    if args.arms:
+        rows = rows[rows["arm"].isin(args.arms)]
     page = args.page.read_text() if args.page.exists() else EMPTY_PAGE
     args.page.write_text(fill_page(page, rows))
     write_pictures(rows, args.page.with_suffix(""))

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.study.__main__ import add_row, read_rows
 from benchmarks.study.differences import paired_difference
-from benchmarks.study.report import EMPTY_PAGE, PAGE, RUNS, fill_page, write_pictures
+from benchmarks.study.report import EMPTY_PAGE, PAGE, RUNS, fill_page, shared_seeds, write_pictures
 from benchmarks.study.tables import figures
 from benchmarks.study.training import Length
 
@@ -64,6 +64,19 @@ def test_only_seeds_that_both_arms_have_count():
     rows = rows[~((rows["arm"] == "grpo") & (rows["seed"] == 2))]
     assert paired_difference(figures(rows), "amir_b5_r1", "grpo", "accuracy").seeds == 2
     assert paired_difference(figures(rows), "amir_b5_r1", "gspo", "accuracy") is None
+
+
+def test_tables_show_the_seeds_that_all_arms_of_a_cell_have():
+    rows = rows_of([0.1, 0.1, 0.1])
+    other_cell = pd.DataFrame([row("grpo", 7, 0.5, cell="hard-60-graded")])
+    cut = pd.concat([rows[~((rows["arm"] == "grpo") & (rows["seed"] == 2))], other_cell])
+    assert sorted(zip(shared_seeds(cut)["arm"], shared_seeds(cut)["seed"], strict=True)) == [
+        ("amir_b5_r1", 0),
+        ("amir_b5_r1", 1),
+        ("grpo", 0),
+        ("grpo", 1),
+        ("grpo", 7),
+    ]
 
 
 def test_coverage_counts_problems_solved_at_least_once():
