@@ -17,10 +17,11 @@ from benchmarks.survival import KINDS, MOMENTS, is_whole, passed, plan
 def test_a_training_whose_engine_is_killed_ends_and_goes_on_from_its_last_whole_checkpoint(tmp_path):
     """SURVIVAL_SEED=N kills something else: `plan(1, N)` of benchmarks/survival.py says what."""
     seed = os.environ.get("SURVIVAL_SEED", "0")
-    sizes = ["--kills", "1", "--seed", seed, "--ranks", "1", "--width", "64"]
+    # Its own limits end first: stopped from outside by force, it would leave its training running.
+    sizes = ["--kills", "1", "--seed", seed, "--ranks", "1", "--width", "64", "--limit", "240"]
     command = [sys.executable, "-m", "benchmarks.survival", *sizes, "--out", str(tmp_path)]
     log = tmp_path / "survival.log"
-    status = run(command, log=log)
+    status = run(command, log=log, limit=900)
     said = log.read_text()
     assert status == 0, said
     assert "1 of 1 continue from the last whole checkpoint and leave no process behind" in said
