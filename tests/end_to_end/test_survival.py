@@ -76,16 +76,20 @@ def test_a_checkpoint_with_a_damaged_file_is_not_judged_whole(checkpoint, name, 
 
 def test_processes_of_a_run_are_found_wherever_they_went(tmp_path):
     script = "setsid sleep 600 & env -i sleep 601 & sleep 602"
-    found = start(["sh", "-c", script], name="a-run", cwd=tmp_path, environment={}, log=tmp_path / "log")
-    sleeping, deadline = set(), time.monotonic() + 30
-    while len(sleeping) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)  # each is still another program at first
-        sleeping = {title for title in processes(found).values() if title.startswith("sleep")}
-    assert sleeping == {"sleep 600", "sleep 601", "sleep 602"}
-    found.process.kill()
-    ended, gone, left = wait_until_gone(found, limit=0.5)
-    assert ended is not None and gone is None and len(left) == 3
-    end(found)
+    found = start(
+        ["sh", "-c", script], name=str(tmp_path), cwd=tmp_path, environment={}, log=tmp_path / "log"
+    )
+    try:
+        sleeping, deadline = set(), time.monotonic() + 30
+        while len(sleeping) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)  # each is still another program at first
+            sleeping = {title for title in processes(found).values() if title.startswith("sleep")}
+        assert sleeping == {"sleep 600", "sleep 601", "sleep 602"}
+        found.process.kill()
+        ended, gone, left = wait_until_gone(found, limit=0.5)
+        assert ended is not None and gone is None and len(left) == 3
+    finally:
+        end(found)
     assert processes(found) == {}
 
 
