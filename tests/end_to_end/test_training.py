@@ -8,6 +8,8 @@ import math
 import pytest
 from trainings import train
 
+from amir_verl.trainer.checkpoint import flaw
+
 EVERY_STEP = {
     "amir/loss",
     "amir/lambda",
@@ -44,11 +46,11 @@ def two_ranks(tiny_models, tmp_path_factory):
     metrics = train(
         tiny_models("qwen2"), out, *overrides, ALGO="amir_grpo", STEPS=2, RANKS=2, PROMPTS=8, GROUP=4
     )
-    return out, overrides, metrics
+    return out, metrics
 
 
 def test_two_ranks_log_every_metric_at_every_step(two_ranks):
-    _, _, metrics = two_ranks
+    _, metrics = two_ranks
     assert sorted(metrics) == [1, 2]
     for data in metrics.values():
         assert set(data) >= EVERY_STEP
@@ -57,53 +59,42 @@ def test_two_ranks_log_every_metric_at_every_step(two_ranks):
 
 
 def test_pairs_are_found_and_lambda_holds_its_target_under_warm_up(two_ranks):
-    _, _, metrics = two_ranks
+    _, metrics = two_ranks
     assert metrics[1]["amir/num_pairs"] > 0
     for step, data in metrics.items():
         assert data["amir/grad_ratio"] == pytest.approx(step / 4, rel=1e-6)
 
 
 def test_what_the_reward_function_says_is_logged(two_ranks):
-    _, _, metrics = two_ranks
+    _, metrics = two_ranks
     for data in metrics.values():
         assert data["reward/score"] == pytest.approx(data["critic/score/mean"], abs=1e-6)
         assert data["reward/acc"] <= 1
 
 
 def test_a_second_mini_batch_has_drifted_from_the_anchors(two_ranks):
-    _, _, metrics = two_ranks
+    _, metrics = two_ranks
     assert metrics[1]["amir/drift"] > 0
 
 
 def test_weights_reach_vllm(two_ranks):
     # Fresh rollouts carry the log-probabilities of the engine: they must be those of the trained weights.
-    _, _, metrics = two_ranks
+    _, metrics = two_ranks
     assert metrics[2]["training/rollout_probs_diff_max"] < 1e-4
 
 
 def test_validation_reports_accuracy(two_ranks):
-    _, _, metrics = two_ranks
+    _, metrics = two_ranks
     assert 0 <= metrics[2]["val-core/arithmetic/acc/mean@1"] <= 1
 
 
-def test_a_resumed_run_goes_on_with_its_step_and_lambda(two_ranks, tiny_models):
-    out, overrides, _ = two_ranks
-    state = json.loads((out / "checkpoints" / "global_step_2" / "amir.json").read_text())
-    assert state["steps"] == 2
-    metrics = train(
-        tiny_models("qwen2"),
-        out,
-        *overrides,
-        "trainer.resume_mode=auto",
-        ALGO="amir_grpo",
-        STEPS=3,
-        RANKS=2,
-        PROMPTS=8,
-        GROUP=4,
-    )
-    assert sorted(metrics) == [3]
-    # The third of four warm-up steps: the count went on where it stopped.
-    assert metrics[3]["amir/grad_ratio"] == pytest.approx(3 / 4, rel=1e-6)
+def test_a_checkpoint_is_marked_as_whole_with_the_files_of_both_ranks(two_ranks):
+    out, _ = two_ranks
+    folder = out / "checkpoints" / "global_step_2"
+    record = json.loads((folder / "amir.json").read_text())
+    assert record["steps"] == 2
+    assert {f"actor/optim_world_size_2_rank_{rank}.pt" for rank in (0, 1)} < set(record["files"])
+    assert flaw(folder) is None
 
 
 def test_gspo_with_reference_and_dynamic_batches_on_gemma_beside_a_separate_engine(tiny_models, tmp_path):
