@@ -7,15 +7,20 @@ python -m benchmarks.study.report --runs outputs/study/runs.parquet --out output
 import argparse
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from benchmarks.study.grid import ARMS, CELLS, SMALL_ARMS, SMALL_CELLS, Run, runs
-from benchmarks.study.training import Length, end_all, train
+from benchmarks.study.training import Length, end_all, make_model, train
 
 FILE_NAME = "runs.parquet"
+KEY = ["trainer", "cell", "arm", "seed"]
 
 
 def read_rows(path: Path, length: Length) -> pd.DataFrame:
@@ -25,7 +30,7 @@ def read_rows(path: Path, length: Length) -> pd.DataFrame:
         ValueError: they were trained for another number of steps.
     """
     if not path.exists():
-        return pd.DataFrame(columns=["cell", "arm", "seed"])
+        return pd.DataFrame(columns=KEY)
     rows = pd.read_parquet(path)
     others = sorted(set(rows["num_steps"]) - {length.steps})
     if others:
@@ -38,7 +43,7 @@ def add_row(path: Path, row: dict) -> None:
     new = pd.DataFrame([row])
     rows = pd.concat([pd.read_parquet(path), new], ignore_index=True) if path.exists() else new
     part = path.with_suffix(".part")
-    rows.sort_values(["cell", "arm", "seed"]).to_parquet(part, index=False)
+    rows.sort_values(KEY).to_parquet(part, index=False)
     os.replace(part, path)
 
 
@@ -53,9 +58,12 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", choices=sorted(CELLS), help="instead of the grid's")
     parser.add_argument("--arms", nargs="+", choices=sorted(ARMS), help="instead of the grid's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument(
+        "--trainer", choices=("verl", "loop"), default="verl", help="loop: one process, to look at many arms"
+    )
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--validate-every", type=int, default=20)
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; each needs 8 GiB")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; verl's need 8 GiB each")
     parser.add_argument("--limit", type=float, default=1800, help="seconds after which a run has failed")
     args = parser.parse_args()
     for name in ("steps", "validate_every", "jobs"):
@@ -67,38 +75,61 @@ def main() -> None:
         rows = read_rows(path, length)
     except ValueError as error:
         parser.error(str(error))
-    done = set(zip(rows["cell"], rows["arm"], rows["seed"], strict=True))
+    done = set(zip(*(rows[name] for name in KEY), strict=True))
     cells = args.cells or (SMALL_CELLS if args.grid == "small" else CELLS)
     arms = args.arms or (SMALL_ARMS if args.grid == "small" else ARMS)
     grid = runs(list(cells), list(arms), args.seeds)
-    left = [run for run in grid if (run.cell.name, run.arm.name, run.seed) not in done]
+    left = [run for run in grid if (args.trainer, run.cell.name, run.arm.name, run.seed) not in done]
     print(f"{len(grid)} runs, {len(grid) - len(left)} of them done", flush=True)
-    failures = _train_all(left, args.out, path, length, jobs=args.jobs, limit=args.limit)
+    if args.trainer == "verl":
+        work = partial(train, out=args.out, length=length, limit=args.limit)
+        failures = _train_all(left, work, ThreadPoolExecutor(args.jobs), path, args.trainer, length)
+    else:
+        from benchmarks.study.loop import train as train_here
+
+        for run in left:
+            make_model(run, args.out)  # here: two processes would make one model twice
+        work = partial(train_here, out=args.out, length=length)
+        pool = ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"))
+        failures = _train_all(left, work, pool, path, args.trainer, length)
     if failures:
         raise SystemExit(f"{len(failures)} of {len(left)} runs failed; the same command tries them again")
 
 
 def _train_all(
-    left: list[Run], out: Path, path: Path, length: Length, *, jobs: int, limit: float
+    left: list[Run],
+    work: Callable[[Run], dict[str, Any]],
+    pool: Executor,
+    path: Path,
+    trainer: str,
+    length: Length,
 ) -> list[str]:
     """Train what is left, printing a line a run; the failures."""
     started, failures = time.monotonic(), []
-    pool = ThreadPoolExecutor(jobs)
     try:
-        futures = {pool.submit(train, run, out, length, limit=limit): run for run in left}
+        futures = {pool.submit(work, run): run for run in left}
         for number, future in enumerate(as_completed(futures), start=1):
+            run = futures[future]
             minutes = (time.monotonic() - started) / 60
             place = f"[{number}/{len(left)}, {minutes / number * (len(left) - number):.0f} min left]"
             try:
-                row = future.result()
+                figures = future.result()
             except RuntimeError as error:
                 failures.append(str(error))
                 print(f"{place} {error}", flush=True)
                 continue
-            add_row(path, row)
-            first, last = row["pass@1"][0], row["pass@1"][-1]
-            name = futures[future].name
-            print(f"{place} {name}: {first:.3f} -> {last:.3f} in {row['seconds']:.0f} s", flush=True)
+            settings = {
+                "trainer": trainer,
+                "cell": run.cell.name,
+                "arm": run.arm.name,
+                "seed": run.seed,
+                "num_steps": length.steps,
+                "overrides": " ".join(run.arm.overrides),
+                "learning_rate": run.arm.learning_rate,
+            }
+            add_row(path, settings | figures)
+            first, last = figures["pass@1"][0], figures["pass@1"][-1]
+            print(f"{place} {run.name}: {first:.3f} -> {last:.3f} in {figures['seconds']:.0f} s", flush=True)
     except KeyboardInterrupt:
         end_all()
         raise

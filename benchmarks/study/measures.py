@@ -54,45 +54,48 @@ def measure(folder: Path, held_out: Path) -> dict[str, Any]:
     if apart > 1e-3:
         raise RuntimeError(f"{folder}: vLLM's probabilities are up to {apart:.2g} from the trainer's")
     seconds_S = [steps[step]["timing_s/step"] for step in trained]
+    validations = {int(path.stem): read_samples(path) for path in (folder / "validation").glob("*.jsonl")}
+    (model,) = (folder / "checkpoints").glob("global_step_*/actor/huggingface")
     return (
-        _validations(folder / "validation")
+        validation_curves(validations)
         | curves
         | {"seconds_a_step": float(np.median(seconds_S))}
-        | _final_model(folder, held_out)
+        | final_model(model, held_out, validations[max(validations)])
     )
 
 
-def _validations(folder: Path) -> dict[str, Any]:
-    """pass@k, majority vote and token lengths of each validation, and who was solved how often."""
+def validation_curves(validations: dict[int, pd.DataFrame]) -> dict[str, Any]:
+    """pass@k, majority vote and token lengths of each validation, and who was solved how often.
+
+    Args:
+        validations: step -> samples, with the columns of `amir_verl.evaluation.samples`.
+    """
     tokenizer = build_tokenizer()
     found: dict[str, list[float]] = {"steps": []}
     solved = {}
-    for path in sorted(folder.glob("*.jsonl"), key=lambda path: int(path.stem)):
-        samples = read_samples(path)
+    for step, samples in sorted(validations.items()):
         rates = problem_rates(samples, ks=KS).sort_index()
         lengths = np.array([len(ids) for ids in tokenizer(list(samples["response"]))["input_ids"]])
         right = samples["correct"].to_numpy(dtype=bool)
         figures = {name: float(rates[name].mean()) for name in rates.columns if "@" in name}
         figures["length_right"] = float(lengths[right].mean()) if right.any() else float("nan")
         figures["length_wrong"] = float(lengths[~right].mean()) if not right.all() else float("nan")
-        found["steps"].append(int(path.stem))
+        found["steps"].append(step)
         for name, value in figures.items():
             found.setdefault(name, []).append(value)
-        solved[int(path.stem)] = rates["c"].to_numpy(dtype=np.uint8)
+        solved[step] = rates["c"].to_numpy(dtype=np.uint8)
     return found | {"solved_first_P": solved[min(solved)], "solved_last_P": solved[max(solved)]}
 
 
-def _final_model(folder: Path, held_out: Path) -> dict[str, float]:
-    """Greedy accuracy of the trained model, and how far it prefers its right samples to its wrong ones."""
-    (model,) = (folder / "checkpoints").glob("global_step_*/actor/huggingface")
-    last = max((folder / "validation").glob("*.jsonl"), key=lambda path: int(path.stem))
+def final_model(model: Path, held_out: Path, samples: pd.DataFrame) -> dict[str, float]:
+    """Greedy accuracy of a folder's model, and how far it prefers its right samples to its wrong ones."""
     scorer = ResponseScorer(str(model), device="cpu")
     problems = pd.read_parquet(held_out)
     questions = [messages[0]["content"] for messages in problems["prompt"]]
     answers = [reward["ground_truth"] for reward in problems["reward_model"]]
     return {
         "greedy_accuracy": _greedy_accuracy(scorer, questions, answers),
-        "held_out_margin": _margin(scorer, read_samples(last)),
+        "held_out_margin": _margin(scorer, samples),
     }
 
 

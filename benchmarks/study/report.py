@@ -13,7 +13,7 @@ import pandas as pd
 from amir_verl.evaluation.charts import chart_style
 from benchmarks.study import charts
 from benchmarks.study.grid import ARMS, REPOSITORY
-from benchmarks.study.tables import TABLES, figures
+from benchmarks.study.tables import TABLES, TRAINERS, figures
 
 PAGE = REPOSITORY / "docs" / "study.md"
 RUNS = REPOSITORY / "docs" / "study" / "runs.parquet"
@@ -24,8 +24,9 @@ EMPTY_PAGE = "\n\n".join(f"<!-- table: {name} -->\n<!-- end -->" for name in TAB
 
 def shared_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of the seeds that every arm of their cell has: means over different seeds compare nothing."""
-    arms = rows.groupby("cell")["arm"].transform("nunique")
-    return rows[rows.groupby(["cell", "seed"])["arm"].transform("nunique") == arms]
+    cell = ["trainer", "cell"]
+    arms = rows.groupby(cell)["arm"].transform("nunique")
+    return rows[rows.groupby([*cell, "seed"])["arm"].transform("nunique") == arms]
 
 
 def fill_page(page: str, rows: pd.DataFrame) -> str:
@@ -40,23 +41,27 @@ def fill_page(page: str, rows: pd.DataFrame) -> str:
         start, name, cell, end = match.groups()
         if name not in TABLES:
             raise ValueError(f"no table {name!r}, there are {', '.join(TABLES)}")
-        part = table if cell is None else table[table["cell"] == cell]
+        part = table[table["trainer"].isin(TRAINERS.get(name, ("verl",)))]
+        part = part if cell is None else part[part["cell"] == cell]
         return f"{start}{TABLES[name](part)}\n{end}"
 
     return BLOCK.sub(block, page)
 
 
 def write_pictures(rows: pd.DataFrame, folder: Path) -> None:
-    """learning.png, differences.png, margins.png and entropies.png."""
+    """learning.png, margins.png and entropies.png of verl's runs, differences.png of the loop's."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = shared_seeds(rows)
+    verl, loop = (rows[rows["trainer"] == trainer] for trainer in ("verl", "loop"))
     pictures = {
-        "learning": lambda: charts.learning_curves(rows),
-        "differences": lambda: charts.differences(figures(rows)),
-        "margins": lambda: charts.margins(rows),
-        "entropies": lambda: charts.entropies(rows),
+        "learning": lambda: charts.learning_curves(verl),
+        "differences": lambda: charts.differences(figures(loop)),  # the trainer that has many arms
+        "margins": lambda: charts.margins(verl),
+        "entropies": lambda: charts.entropies(verl),
     }
     for name, draw in pictures.items():
+        if (loop if name == "differences" else verl).empty:
+            continue
         with chart_style():
             draw().savefig(folder / f"{name}.png", dpi=150)
 

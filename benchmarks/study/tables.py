@@ -30,9 +30,9 @@ def figures(rows: pd.DataFrame) -> pd.DataFrame:
 
     base, end = rows["solved_first_P"], rows["solved_last_P"]
     pairs = [(a > 0, b > 0) for a, b in zip(base, end, strict=True)]
-    table = rows[["cell", "arm", "seed", "greedy_accuracy", "held_out_margin", "seconds_a_step"]].rename(
-        columns={"greedy_accuracy": "greedy"}
-    )
+    table = rows[
+        ["trainer", "cell", "arm", "seed", "greedy_accuracy", "held_out_margin", "seconds_a_step"]
+    ].rename(columns={"greedy_accuracy": "greedy"})
     return table.assign(
         start=[values[0] for values in rows["pass@1"]],
         accuracy=last("pass@1"),
@@ -147,9 +147,50 @@ def coverage_table(table: pd.DataFrame) -> str:
     return _by_arm(table, columns)
 
 
+def _shared_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a run that both trainers have made: its figures in verl's trainer and in the loop."""
+    key = ["cell", "arm", "seed"]
+    verl, loop = (table[table["trainer"] == trainer] for trainer in ("verl", "loop"))
+    return verl.merge(loop, on=key, suffixes=("", "_loop"))
+
+
+def agreement_table(table: pd.DataFrame) -> str:
+    """What both trainers have run, in percent."""
+    columns = {
+        f"{name}{suffix}": (f"{title}, {trainer}", _percent)
+        for name, title in (("accuracy", "accuracy"), ("accuracy_over_run", "over the run"))
+        for suffix, trainer in (("", "verl"), ("_loop", "loop"))
+    }
+    return _by_arm(_shared_runs(table), columns)
+
+
+def scan_table(table: pd.DataFrame) -> str:
+    """The loop's arms: points against their baseline in each cell, and what the term did in the first."""
+    cells = sorted(set(table["cell"]))
+    outcomes = ("accuracy_over_run", "accuracy", "pass@8")
+    lines = []
+    for arm in (arm for arm in ARMS if arm in set(table["arm"])):
+        runs = table[(table["arm"] == arm) & (table["cell"] == cells[0])]
+        if arm == ARMS[arm].against:
+            continue
+        shown = [
+            _difference(paired_difference(table[table["cell"] == cell], arm, ARMS[arm].against, outcome))
+            for cell in cells
+            for outcome in outcomes
+        ]
+        term = [_decimal(2)(float(runs[name].mean())) for name in ("cos_policy", "beta_spread")]
+        lines.append([ARMS[arm].title, *shown, *term])
+    heads = [f"{OUTCOMES[outcome]}, {cell}" for cell in cells for outcome in outcomes]
+    return _markdown(["arm", *heads, "cosine", "beta x spread"], lines)
+
+
 TABLES = {
     "outcomes": outcome_table,
     "differences": difference_table,
     "behaviour": behaviour_table,
     "coverage": coverage_table,
+    "agreement": agreement_table,
+    "scan": scan_table,
 }
+# The trainers whose runs a table shows, where not those of verl's.
+TRAINERS = {"agreement": ("verl", "loop"), "scan": ("loop",)}

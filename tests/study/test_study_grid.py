@@ -1,13 +1,12 @@
 """The study's arms and cells are what they say they are."""
 
-import subprocess
-
+import pandas as pd
 import pytest
 
 from amir_verl.tiny.arithmetic import DIFFICULTIES
 from benchmarks.study.graded_reward import compute_score
-from benchmarks.study.grid import ARMS, CELLS, REPOSITORY, REWARDS, SMALL_ARMS, SMALL_CELLS, WARM_UPS, runs
-from benchmarks.study.training import Length, overrides
+from benchmarks.study.grid import ARMS, CELLS, REWARDS, SMALL_ARMS, SMALL_CELLS, WARM_UPS, runs
+from benchmarks.study.training import Length, composed_run_of, repeat_rows
 
 ONE_OF_EACH = (
     "grpo",
@@ -30,20 +29,8 @@ LENGTH = Length(steps=3, validate_every=1)
 
 def composed(run, tmp_path):
     """verl's configuration of the run, as the recipe composes it."""
-    from amir_verl.compose import composed_run
-
     (tmp_path / "config.json").write_text("{}")
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "DRY_RUN": "args",
-        "ALGO": run.arm.algorithm,
-        "TINY": str(tmp_path),
-        "LR": str(run.arm.learning_rate),
-        "REWARD": str(REWARDS[run.cell.reward]),
-    }
-    command = ["bash", "recipes/tiny_cpu.sh", *overrides(run, LENGTH)]
-    printed = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, check=True).stdout
-    return composed_run(printed.decode().split("\0")[:-1])
+    return composed_run_of(run, tmp_path, LENGTH)
 
 
 def test_the_grids_name_arms_and_cells_that_exist():
@@ -89,3 +76,11 @@ def test_every_arm_is_a_run_that_the_trainer_takes(name, tmp_path):
 )
 def test_graded_reward(response, truth, score):
     assert compute_score("arithmetic", response, truth)["score"] == pytest.approx(score)
+
+
+def test_each_held_out_problem_is_there_once_a_sample(tmp_path):
+    rows = pd.DataFrame({"prompt": [[{"role": "user", "content": text}] for text in ("1+2=?", "3+4=?")]})
+    rows.to_parquet(tmp_path / "once.parquet")
+    repeat_rows(tmp_path / "once.parquet", tmp_path / "repeated.parquet")
+    texts = [prompt[0]["content"] for prompt in pd.read_parquet(tmp_path / "repeated.parquet")["prompt"]]
+    assert texts == ["1+2=?"] * 8 + ["3+4=?"] * 8

@@ -7,14 +7,15 @@ import pytest
 from benchmarks.study.__main__ import add_row, read_rows
 from benchmarks.study.differences import paired_difference
 from benchmarks.study.report import EMPTY_PAGE, PAGE, RUNS, fill_page, shared_seeds, write_pictures
-from benchmarks.study.tables import figures
+from benchmarks.study.tables import TABLES, figures
 from benchmarks.study.training import Length
 
 
-def row(arm, seed, last, *, cell="easy-20-right_wrong"):
+def row(arm, seed, last, *, cell="easy-20-right_wrong", trainer="verl"):
     curve = [0.2, 0.3, last]
     steps = np.linspace(0, 1, 30).astype(np.float32)
     return {
+        "trainer": trainer,
         "cell": cell,
         "arm": arm,
         "seed": seed,
@@ -35,10 +36,11 @@ def row(arm, seed, last, *, cell="easy-20-right_wrong"):
     }
 
 
-def rows_of(gains):
+def rows_of(gains, *, trainer="verl"):
     """GRPO ends at 0.5 for every seed, AMIR at 0.5 + gain."""
-    found = [row("grpo", seed, 0.5) for seed in range(len(gains))]
-    return pd.DataFrame(found + [row("amir_b5_r1", seed, 0.5 + gain) for seed, gain in enumerate(gains)])
+    found = [row("grpo", seed, 0.5, trainer=trainer) for seed in range(len(gains))]
+    amir = [row("amir_b5_r1", seed, 0.5 + gain, trainer=trainer) for seed, gain in enumerate(gains)]
+    return pd.DataFrame(found + amir)
 
 
 @pytest.mark.parametrize(
@@ -94,20 +96,33 @@ def test_a_page_is_filled_between_its_marks_and_nowhere_else(tmp_path):
     with pytest.raises(ValueError, match="no table 'costs'"):
         fill_page("<!-- table: costs -->\n<!-- end -->", rows)
     write_pictures(rows, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "differences.png",
-        "entropies.png",
-        "learning.png",
-        "margins.png",
-    ]
+    assert {path.stem for path in tmp_path.iterdir()} == {"entropies", "learning", "margins"}
+    write_pictures(rows.assign(trainer="loop"), tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {"entropies", "learning", "margins", "differences"}
+
+
+def test_the_two_trainers_are_never_mixed():
+    rows = pd.concat([rows_of([0.1] * 5), rows_of([-0.2] * 4, trainer="loop")])
+    page = fill_page(EMPTY_PAGE, rows)
+    tables = dict(zip(TABLES, page.split("<!-- end -->"), strict=False))
+    assert "+10.0" in tables["differences"] and "-20.0" not in tables["differences"]
+    assert "-20.0 [-20.0, -20.0] 0/4" in tables["scan"] and "+10.0" not in tables["scan"]
+    (amir,) = (line for line in tables["agreement"].splitlines() if "AMIR" in line)
+    cells = [cell.strip() for cell in amir.split("|")]
+    assert cells[3:6] == ["4", "60.0", "30.0"]  # the seeds that both have: verl 0.5 + 0.1, loop 0.5 - 0.2
 
 
 def test_rows_are_kept_whole_and_of_one_length(tmp_path):
     path = tmp_path / "runs.parquet"
     add_row(path, row("paper", 1, 0.5))
     add_row(path, row("grpo", 0, 0.4))
+    add_row(path, row("grpo", 0, 0.3, trainer="loop"))
     rows = read_rows(path, Length(30, 15))
-    assert list(rows["arm"]) == ["grpo", "paper"]
+    assert list(zip(rows["trainer"], rows["arm"], strict=True)) == [
+        ("loop", "grpo"),
+        ("verl", "grpo"),
+        ("verl", "paper"),
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["runs.parquet"]
     with pytest.raises(ValueError, match="runs of 30 steps, not 100"):
         read_rows(path, Length(100, 20))
