@@ -62,7 +62,7 @@ def main() -> None:
         "--trainer", choices=("verl", "loop"), default="verl", help="loop: one process, to look at many arms"
     )
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--validate-every", type=int, default=20)
+    parser.add_argument("--validate-every", type=int, default=30)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; verl's need 8 GiB each")
     parser.add_argument("--limit", type=float, default=1800, help="seconds after which a run has failed")
     args = parser.parse_args()

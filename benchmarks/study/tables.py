@@ -105,17 +105,26 @@ def outcome_table(table: pd.DataFrame) -> str:
 
 def difference_table(table: pd.DataFrame) -> str:
     """Points against the baseline on the same seeds, bootstrap interval, seeds above; bold where claimed."""
+    return _differences_with(table, {})
+
+
+def scan_table(table: pd.DataFrame) -> str:
+    """The differences, and beside them what the term did in the last 20 steps."""
+    return _differences_with(table, {"cos_policy": "cosine", "beta_spread": "beta x spread"})
+
+
+def _differences_with(table: pd.DataFrame, means: dict[str, str]) -> str:
     lines = []
-    for (cell, arm), _ in _groups(table):
+    for (cell, arm), part in _groups(table):
         baseline = ARMS[arm].against
         if arm == baseline:
             continue
         rows = table[table["cell"] == cell]
         found = [paired_difference(rows, arm, baseline, name) for name in OUTCOMES]
         if any(found):
-            names = [ARMS[arm].title, ARMS[baseline].title]
-            lines.append([cell, *names, *(_difference(difference) for difference in found)])
-    return _markdown(["cell", "arm", "against", *OUTCOMES.values()], lines)
+            cells = [cell, ARMS[arm].title, ARMS[baseline].title, *map(_difference, found)]
+            lines.append([*cells, *(_decimal(2)(float(part[name].mean())) for name in means)])
+    return _markdown(["cell", "arm", "against", *OUTCOMES.values(), *means.values()], lines)
 
 
 def behaviour_table(table: pd.DataFrame) -> str:
@@ -162,26 +171,6 @@ def agreement_table(table: pd.DataFrame) -> str:
         for suffix, trainer in (("", "verl"), ("_loop", "loop"))
     }
     return _by_arm(_shared_runs(table), columns)
-
-
-def scan_table(table: pd.DataFrame) -> str:
-    """The loop's arms: points against their baseline in each cell, and what the term did in the first."""
-    cells = sorted(set(table["cell"]))
-    outcomes = ("accuracy_over_run", "accuracy", "pass@8")
-    lines = []
-    for arm in (arm for arm in ARMS if arm in set(table["arm"])):
-        runs = table[(table["arm"] == arm) & (table["cell"] == cells[0])]
-        if arm == ARMS[arm].against:
-            continue
-        shown = [
-            _difference(paired_difference(table[table["cell"] == cell], arm, ARMS[arm].against, outcome))
-            for cell in cells
-            for outcome in outcomes
-        ]
-        term = [_decimal(2)(float(runs[name].mean())) for name in ("cos_policy", "beta_spread")]
-        lines.append([ARMS[arm].title, *shown, *term])
-    heads = [f"{OUTCOMES[outcome]}, {cell}" for cell in cells for outcome in outcomes]
-    return _markdown(["arm", *heads, "cosine", "beta x spread"], lines)
 
 
 TABLES = {

@@ -1,5 +1,8 @@
 """The study's trainer of one process samples, scores and updates as verl's does."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 import torch
@@ -19,9 +22,6 @@ GROUP_N = torch.arange(4).repeat_interleave(4)
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
     """A study's folder with a model that a few steps have taught the format."""
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("study")
     model = folder / "models" / "easy-20-0"
     command = [sys.executable, "scripts/make_tiny.py", f"--out={model}", "--steps=60", "--carry-share=1"]
@@ -101,14 +101,14 @@ def test_an_arm_trains_with_its_own_settings(arm, out):
     assert ("amir/grad_ratio" in metrics) == (arm != "advantage_l0.3")
 
 
-def test_a_baseline_takes_the_step_of_its_loss_alone(out):
+@pytest.mark.parametrize("arm, loss_mode", [("grpo", "vanilla"), ("grpo", "amir_gspo"), ("gspo", "gspo")])
+def test_a_baseline_takes_the_step_of_its_loss_alone_and_gspos_first_step_is_grpos(arm, loss_mode, out):
     folder = out / "models" / "easy-20-0"
-    run = Run(CELL, ARMS["grpo"], 0)
     policies = [Policy(folder), Policy(folder)]
-    config = composed_run_of(run, folder, Length(2, 1))
+    config = composed_run_of(Run(CELL, ARMS[arm], 0), folder, Length(2, 1))
     reward_N = torch.tensor([1.0, 0.0, 0.0, 1.0] * 4)
     Trainer(policies[0], config).step(sampled(policies[0]), reward_N, GROUP_N)
-    config.actor_rollout_ref.actor.policy_loss.loss_mode = "vanilla"
+    config.actor_rollout_ref.actor.policy_loss.loss_mode = loss_mode
     Trainer(policies[1], config).step(sampled(policies[1]), reward_N, GROUP_N)
     for ours, plain in zip(*(policy.model.parameters() for policy in policies), strict=True):
         assert torch.equal(ours, plain)
@@ -122,3 +122,14 @@ def test_a_run_has_the_figures_of_verls(out):
     again = train(Run(CELL, ARMS["amir_b5_r1"], 0), out, Length(2, 1))
     assert again["pass@1"] == figures["pass@1"]
     assert len(read_problems(out / "models" / "easy-20-0" / "validation.parquet")) == 8
+
+
+def test_a_grid_goes_on_where_it_was_stopped(out):
+    command = [sys.executable, "-m", "benchmarks.study", "--grid=small", "--trainer=loop", f"--out={out}"]
+    command += ["--steps=1", "--validate-every=1", "--seeds=0", "--cells", CELL.name, "--arms"]
+    first = subprocess.run([*command, "grpo"], check=True, capture_output=True, text=True).stdout
+    assert first.startswith("1 runs, 0 of them done") and f"{CELL.name}/grpo/0: " in first
+    again = subprocess.run([*command, "grpo", "paper"], check=True, capture_output=True, text=True).stdout
+    assert again.startswith("2 runs, 1 of them done")
+    rows = pd.read_parquet(out / "runs.parquet")
+    assert list(zip(rows["trainer"], rows["arm"], strict=True)) == [("loop", "grpo"), ("loop", "paper")]
