@@ -27,7 +27,7 @@ def read_rows(path: Path, length: Length) -> pd.DataFrame:
     """Rows of finished runs; empty where there are none.
 
     Raises:
-        ValueError: they were trained for another number of steps.
+        ValueError: they were trained for another number of steps, or validated at others.
     """
     if not path.exists():
         return pd.DataFrame(columns=KEY)
@@ -35,6 +35,12 @@ def read_rows(path: Path, length: Length) -> pd.DataFrame:
     others = sorted(set(rows["num_steps"]) - {length.steps})
     if others:
         raise ValueError(f"{path} holds runs of {others[0]} steps, not {length.steps}: give another --out")
+    # A mean over validations compares nothing where they lie at different steps.
+    every = sorted({int(steps[1]) for steps in rows["steps"]} - {min(length)})
+    if every:
+        raise ValueError(
+            f"{path} holds runs validated every {every[0]} steps, not {min(length)}: give another --out"
+        )
     return rows
 
 

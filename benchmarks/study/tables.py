@@ -37,7 +37,7 @@ def figures(rows: pd.DataFrame) -> pd.DataFrame:
         start=[values[0] for values in rows["pass@1"]],
         accuracy=last("pass@1"),
         # At equal steps: the mean over the validations after the first; who learns sooner scores more.
-        accuracy_over_run=[float(np.mean(values[1:])) for values in rows["pass@1"]],
+        accuracy_over_run=_over_run(rows),
         **{f"pass@{k}": last(f"pass@{k}") for k in (2, 4, 8)},
         majority=last("maj@8"),
         entropy_first=[float(np.mean(values[:5])) for values in rows["entropy"]],
@@ -55,6 +55,16 @@ def figures(rows: pd.DataFrame) -> pd.DataFrame:
         lost=[float((a & ~b).mean()) for a, b in pairs],
         gained=[float((~a & b).mean()) for a, b in pairs],
     )
+
+
+def _over_run(rows: pd.DataFrame) -> list[float]:
+    """Mean accuracy of the validations after the first; NaN where the cell's other runs differ in when."""
+    schedule = rows["steps"].map(lambda steps: " ".join(map(str, steps)))
+    usual = schedule.groupby([rows["trainer"], rows["cell"]]).transform(lambda steps: steps.mode()[0])
+    return [
+        float(np.mean(values[1:])) if steps == others else float("nan")
+        for values, steps, others in zip(rows["pass@1"], schedule, usual, strict=True)
+    ]
 
 
 def _markdown(header: list[str], lines: list[list[str]]) -> str:

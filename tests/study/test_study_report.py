@@ -126,6 +126,16 @@ def test_rows_are_kept_whole_and_of_one_length(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["runs.parquet"]
     with pytest.raises(ValueError, match="runs of 30 steps, not 100"):
         read_rows(path, Length(100, 20))
+    with pytest.raises(ValueError, match="validated every 15 steps, not 10"):
+        read_rows(path, Length(30, 10))
+
+
+def test_no_mean_over_validations_at_different_steps():
+    rows = rows_of([0.1] * 5)
+    other = rows[rows["arm"] == "grpo"].assign(arm="grpo_kl0.1", steps=[[0, 20, 30]] * 5)
+    table = figures(pd.concat([rows, other], ignore_index=True))
+    assert table["accuracy_over_run"].isna().equals(table["arm"] == "grpo_kl0.1")
+    assert not table["accuracy"].isna().any()
 
 
 def test_the_tables_of_the_page_are_those_of_its_runs():
