@@ -1,7 +1,7 @@
 """Run a grid of the study; resumable, a row a run in OUT/runs.parquet.
 
 python -m benchmarks.study --grid small --out outputs/study
-python -m benchmarks.study.report --runs outputs/study/runs.parquet --out outputs/study/report
+python -m benchmarks.study.report --runs outputs/study/runs.parquet --page outputs/study/page.md
 """
 
 import argparse

@@ -12,10 +12,9 @@ import random
 import tempfile
 import time
 from collections import defaultdict
-from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,12 +22,13 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from amir_verl.evaluation.sampling import load_reward
 from amir_verl.loss import anchored_terms, mean_log_prob
 from amir_verl.preferences import Preferences, step_preferences
 from amir_verl.schedule import LambdaController
 from amir_verl.tiny.model import save_model
 from benchmarks.study.grid import REWARDS, Run
-from benchmarks.study.measures import STEP_CURVES, final_model, validation_curves
+from benchmarks.study.measures import STEP_CURVES, Problem, final_model, read_problems, validation_curves
 from benchmarks.study.policy import Policy, Responses
 from benchmarks.study.training import (
     GROUP,
@@ -39,13 +39,6 @@ from benchmarks.study.training import (
     composed_run_of,
     model_folder,
 )
-
-
-class Problem(NamedTuple):
-    """A question and the answer that is right."""
-
-    question: str
-    answer: str
 
 
 class Trainer:
@@ -175,22 +168,10 @@ def preference_term(found: Preferences, live_N: Tensor) -> Tensor:
     return terms_M.sum() / len(live_N)
 
 
-def read_problems(path: Path) -> list[Problem]:
-    """The rows of a file of `scripts/make_tiny.py`."""
-    rows = pd.read_parquet(path)
-    return [
-        Problem(messages[0]["content"], reward["ground_truth"])
-        for messages, reward in zip(rows["prompt"], rows["reward_model"], strict=True)
-    ]
-
-
 @cache
 def _reward_function(name: str) -> Any:
     """`compute_score` of the reward's file; responses that come again are not graded again."""
-    spec = spec_from_file_location(f"study_{name}", REWARDS[name])
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return cache(lambda response, answer: module.compute_score("arithmetic", response, answer))
+    return cache(partial(load_reward(str(REWARDS[name])), "arithmetic"))
 
 
 def _validate(
@@ -249,7 +230,7 @@ def train(run: Run, out: Path, length: Length) -> dict[str, Any]:
             validate(step)
     with tempfile.TemporaryDirectory() as folder:
         save_model(policy.model, policy.tokenizer, Path(folder))
-        last = final_model(Path(folder), model / "validation.parquet", validations[length.steps])
+        last = final_model(Path(folder), held_out, validations[length.steps])
     return (
         validation_curves(validations)
         | {column: np.array(values, dtype=np.float32) for column, values in curves.items()}

@@ -5,7 +5,7 @@ Shape suffixes: V validations, P held-out problems, S steps.
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from amir_verl.evaluation.samples import read_samples
 from amir_verl.evaluation.summary import KS, problem_rates
 from amir_verl.tiny.model import build_tokenizer
 from amir_verl.tiny.warm_up import chat_prompt
+from benchmarks.study.training import RESPONSE_LENGTH
 from reward_fns import math_reward
 
 # Column -> metric of verl's loggers, a value a training step.
@@ -32,6 +33,22 @@ STEP_CURVES = {
     "beta_spread": "amir/beta_spread",
     "drift": "amir/drift",
 }
+
+
+class Problem(NamedTuple):
+    """A question and the answer that is right."""
+
+    question: str
+    answer: str
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """The rows of a file of `scripts/make_tiny.py`."""
+    rows = pd.read_parquet(path)
+    return [
+        Problem(messages[0]["content"], reward["ground_truth"])
+        for messages, reward in zip(rows["prompt"], rows["reward_model"], strict=True)
+    ]
 
 
 def measure(folder: Path, held_out: Path) -> dict[str, Any]:
@@ -60,7 +77,7 @@ def measure(folder: Path, held_out: Path) -> dict[str, Any]:
         validation_curves(validations)
         | curves
         | {"seconds_a_step": float(np.median(seconds_S))}
-        | final_model(model, held_out, validations[max(validations)])
+        | final_model(model, read_problems(held_out), validations[max(validations)])
     )
 
 
@@ -87,36 +104,33 @@ def validation_curves(validations: dict[int, pd.DataFrame]) -> dict[str, Any]:
     return found | {"solved_first_P": solved[min(solved)], "solved_last_P": solved[max(solved)]}
 
 
-def final_model(model: Path, held_out: Path, samples: pd.DataFrame) -> dict[str, float]:
+def final_model(model: Path, held_out: list[Problem], samples: pd.DataFrame) -> dict[str, float]:
     """Greedy accuracy of a folder's model, and how far it prefers its right samples to its wrong ones."""
     scorer = ResponseScorer(str(model), device="cpu")
-    problems = pd.read_parquet(held_out)
-    questions = [messages[0]["content"] for messages in problems["prompt"]]
-    answers = [reward["ground_truth"] for reward in problems["reward_model"]]
     return {
-        "greedy_accuracy": _greedy_accuracy(scorer, questions, answers),
+        "greedy_accuracy": _greedy_accuracy(scorer, held_out),
         "held_out_margin": _margin(scorer, samples),
     }
 
 
-def _greedy_accuracy(scorer: ResponseScorer, questions: list[str], answers: list[str]) -> float:
+def _greedy_accuracy(scorer: ResponseScorer, problems: list[Problem]) -> float:
     tokenizer = scorer.tokenizer
     tokenizer.padding_side = "left"
-    prompts = [chat_prompt(tokenizer, question) for question in questions]
+    prompts = [chat_prompt(tokenizer, problem.question) for problem in problems]
     batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
     with torch.no_grad():
         tokens = scorer.model.generate(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             do_sample=False,
-            max_new_tokens=48,
+            max_new_tokens=RESPONSE_LENGTH,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
     responses = tokenizer.batch_decode(tokens[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
     verdicts = (
-        math_reward.compute_score("arithmetic", response, answer)["acc"]
-        for response, answer in zip(responses, answers, strict=True)
+        math_reward.compute_score("arithmetic", response, problem.answer)["acc"]
+        for response, problem in zip(responses, problems, strict=True)
     )
     return float(np.mean(list(verdicts)))
 

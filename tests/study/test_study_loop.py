@@ -10,7 +10,8 @@ import torch
 from amir_verl import AmirConfig, amir_loss
 from amir_verl.preferences import step_preferences
 from benchmarks.study.grid import ARMS, CELLS, Run
-from benchmarks.study.loop import Trainer, preference_term, read_problems, train
+from benchmarks.study.loop import Trainer, preference_term, train
+from benchmarks.study.measures import read_problems
 from benchmarks.study.policy import Policy
 from benchmarks.study.report import RUNS
 from benchmarks.study.training import SAMPLED, Length, composed_run_of, make_model
