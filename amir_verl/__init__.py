@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amir_verl.config import AmirConfig
-    from amir_verl.loss import amir_loss
+    from amir_verl.objective.loss import amir_loss
 
 __version__ = "0.1.0"
 __all__ = ["AmirConfig", "__version__", "amir_loss"]
 
-_HOME = {"AmirConfig": "amir_verl.config", "amir_loss": "amir_verl.loss"}
+_HOME = {"AmirConfig": "amir_verl.config", "amir_loss": "amir_verl.objective.loss"}
 
 
 def __getattr__(name: str) -> Any:

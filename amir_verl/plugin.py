@@ -47,7 +47,7 @@ def _open_rows(v1_utils: Any) -> None:
 
 def _register_trainers(_: Any) -> None:
     import amir_verl.ranked.trainer
-    import amir_verl.trainer.modes  # noqa: F401
+    import amir_verl.trainer.driver  # noqa: F401
 
 
 def _register_agent_loops(_: Any) -> None:
@@ -55,9 +55,10 @@ def _register_agent_loops(_: Any) -> None:
 
 
 def _check_runs(verl_config: Any) -> None:
+    from amir_verl.ranked.checks import check_ranked_run
     from amir_verl.trainer import preflight
 
-    preflight.install(verl_config)
+    preflight.install(verl_config, mode_checks={"amir_ranked": check_ranked_run})
 
 
 def _load() -> None:

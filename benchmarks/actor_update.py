@@ -19,9 +19,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from amir_verl.config import AmirConfig
-from amir_verl.loss import mean_log_prob
-from amir_verl.mining import Pairs, mine_pairs
-from amir_verl.preferences import Preferences, step_preferences
+from amir_verl.objective.anchors import Preferences, step_preferences
+from amir_verl.objective.loss import mean_log_prob
+from amir_verl.objective.pairs import Pairs, mine_pairs
 from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
 
 CONFIG = AmirConfig()

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from amir_verl.config import AmirConfig
-from amir_verl.mining import Pairs, mine_pairs
-from amir_verl.preferences import Preferences, step_preferences
+from amir_verl.objective.anchors import Preferences, step_preferences
+from amir_verl.objective.pairs import Pairs, mine_pairs
 from benchmarks.measure import interleaved, machine, verdict
 from benchmarks.pair_loop import assert_same, loop_pairs, loop_preferences
 from benchmarks.peak_memory import keep_freed_memory

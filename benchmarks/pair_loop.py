@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from amir_verl.mining import Pairs
-from amir_verl.preferences import Preferences
+from amir_verl.objective.anchors import Preferences
+from amir_verl.objective.pairs import Pairs
 
 
 class LoopPreferences(NamedTuple):

@@ -29,8 +29,8 @@ def write_inputs(folder: Path, size: RunSize) -> None:
     import pandas as pd
     from transformers.utils import logging
 
-    from amir_verl.tiny.arithmetic import distinct_sums, verl_row
-    from amir_verl.tiny.model import build_model, build_tokenizer, save_model
+    from amir_verl.demo.arithmetic import distinct_sums, verl_row
+    from amir_verl.demo.model import build_model, build_tokenizer, save_model
 
     logging.disable_progress_bar()
     tokenizer = build_tokenizer()

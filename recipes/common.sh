@@ -83,7 +83,7 @@ launch() { # "$@": the overrides. DRY_RUN=1 checks and prints, DRY_RUN=args prin
       exec "$PYTHON" -m verl.trainer.main_ppo "$@"
       ;;
     1)
-      "$PYTHON" -m amir_verl.compose "$@" || exit
+      "$PYTHON" -m amir_verl.cli.dry_run "$@" || exit
       local variable
       for variable in VERL_PLATFORM VERL_FILE_LOGGER_PATH HF_HUB_OFFLINE; do
         [ -z "${!variable:-}" ] || printf '%s=%q ' "$variable" "${!variable}"

@@ -28,7 +28,7 @@ if [ "$MODEL" = outputs/tiny/qwen2 ]; then
   "$PYTHON" scripts/make_tiny.py --out "$MODEL"
 fi
 if [ "$TRAIN" = "$OUT/data/ranked_train.parquet" ] && [ ! -e "$TRAIN" ]; then
-  "$PYTHON" -m amir_verl.ranked.graded_sums --out "$OUT/data/graded_sums.jsonl" --seed "$SEED"
+  "$PYTHON" -m amir_verl.demo.graded_sums --out "$OUT/data/graded_sums.jsonl" --seed "$SEED"
   "$PYTHON" scripts/prepare_ranked.py "$OUT/data/graded_sums.jsonl" --out "$OUT/data" --seed "$SEED"
 fi
 

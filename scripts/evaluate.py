@@ -20,9 +20,10 @@ from pathlib import Path
 # A checkout that is not installed works too.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from amir_verl.evaluation.questions import find_data, read_questions
-from amir_verl.evaluation.samples import read_samples
-from amir_verl.evaluation.sampling import (
+from amir_verl.evaluation.metrics.summary import format_summary, summaries_by_source, summary_record
+from amir_verl.evaluation.sampling.questions import find_data, read_questions
+from amir_verl.evaluation.sampling.samples import read_samples
+from amir_verl.evaluation.sampling.vllm_engine import (
     SamplingSettings,
     check_reward,
     encode_prompts,
@@ -30,7 +31,6 @@ from amir_verl.evaluation.sampling import (
     sample_responses,
     score_completions,
 )
-from amir_verl.evaluation.summary import format_summary, summaries_by_source, summary_record
 
 MATH_REWARD = Path(__file__).resolve().parents[1] / "reward_fns" / "math_reward.py"
 

@@ -18,21 +18,21 @@ from pathlib import Path
 # A checkout that is not installed works too.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from amir_verl.evaluation.charts import chart_style
-from amir_verl.evaluation.ranked_groups import (
+from amir_verl.evaluation.comparison.charts import chart_style
+from amir_verl.evaluation.ranking.chart import ranking_figure
+from amir_verl.evaluation.ranking.groups import (
     format_ranking,
     order_kept,
     ranked_order_kept,
     ranking_estimates,
     read_ranked_groups,
 )
-from amir_verl.evaluation.ranking_chart import ranking_figure
 
 
 def evaluate(args: argparse.Namespace) -> None:
     groups = [group for path in args.data for group in read_ranked_groups(path, limit=args.limit)]
 
-    from amir_verl.evaluation.response_scores import ResponseScorer, cut_prompt, paraphrased_prompt
+    from amir_verl.evaluation.ranking.response_scores import ResponseScorer, cut_prompt, paraphrased_prompt
 
     scorer = ResponseScorer(args.model, device=args.device, dtype=args.dtype, batch_tokens=args.batch_tokens)
     prompts = [group.messages for group in groups]

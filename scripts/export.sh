@@ -20,17 +20,17 @@ python=${PYTHON:-python}
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 
 [[ ! -e $out ]] || { echo "export: $out is already there" >&2; exit 2; }
-actor=$("$python" -m amir_verl.evaluation.model_export find "$checkpoint")
+actor=$("$python" -m amir_verl.export.model_export find "$checkpoint")
 
 mkdir -p "$(dirname "$out")"
 partial=$(mktemp -d "$(dirname "$out")/.export.XXXXXX")
 trap 'rm -rf "$partial"' EXIT
 # Only the push sees the token.
 env -u HF_TOKEN "$python" -m verl.model_merger merge --backend fsdp --local_dir "$actor" --target_dir "$partial"
-env -u HF_TOKEN "$python" -m amir_verl.evaluation.model_export finish "$partial" "$actor" "$(basename "$out")"
+env -u HF_TOKEN "$python" -m amir_verl.export.model_export finish "$partial" "$actor" "$(basename "$out")"
 chmod -R u+rwX,go+rX "$partial"  # mktemp and safetensors keep others out
 mv -T "$partial" "$out"
 echo "export: wrote $out"
 if [[ -n ${PUSH_TO:-} ]]; then
-    "$python" -m amir_verl.evaluation.model_export push "$out" "$PUSH_TO"
+    "$python" -m amir_verl.export.model_export push "$out" "$PUSH_TO"
 fi

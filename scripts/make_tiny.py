@@ -12,9 +12,9 @@ from pathlib import Path
 import datasets
 import transformers
 
-from amir_verl.tiny.arithmetic import DIFFICULTIES, distinct_sums, verl_row
-from amir_verl.tiny.model import ARCHITECTURES, build_model, build_tokenizer, save_model
-from amir_verl.tiny.warm_up import warm_up
+from amir_verl.demo.arithmetic import DIFFICULTIES, distinct_sums, verl_row
+from amir_verl.demo.model import ARCHITECTURES, build_model, build_tokenizer, save_model
+from amir_verl.demo.warm_up import warm_up
 
 
 def main() -> None:

@@ -41,6 +41,6 @@ fi
 "$PYTHON" scripts/make_tiny.py --architecture "$ARCH" --seed "$SEED" --out "$TINY"
 
 mkdir -p "$OUT"
-"$PYTHON" -m amir_verl.tiny.follow --metrics "$OUT/metrics.jsonl" --log "$OUT/train.log" --steps "$STEPS" -- \
+"$PYTHON" -m amir_verl.demo.follow --metrics "$OUT/metrics.jsonl" --log "$OUT/train.log" --steps "$STEPS" -- \
   bash recipes/tiny_cpu.sh ${EXTRA[@]+"${EXTRA[@]}"} "$@"
-"$PYTHON" -m amir_verl.tiny.summary "$OUT/metrics.jsonl" --picture "$OUT/curves.png" --title "$ALGO, $ARCH, $DATA"
+"$PYTHON" -m amir_verl.demo.summary "$OUT/metrics.jsonl" --picture "$OUT/curves.png" --title "$ALGO, $ARCH, $DATA"

@@ -12,8 +12,8 @@ from pathlib import Path
 # A checkout that is not installed works too.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from amir_verl.evaluation.report import write_report
-from amir_verl.evaluation.run_files import load_run
+from amir_verl.evaluation.comparison.report import write_report
+from amir_verl.evaluation.comparison.run_files import load_run
 
 
 def main() -> int:

@@ -94,6 +94,13 @@ def ranked_row(group: RankedGroup, *, split: str, index: int) -> dict[str, Any]:
     }
 
 
+def ranked_responses(extra_info: Mapping[str, Any]) -> tuple[list[str], list[int]]:
+    """Responses that have a rank, and their ranks (0 is best), in the order given."""
+    pairs = zip(extra_info["responses"], extra_info["rankings"], strict=True)
+    ranked = [(response, rank) for response, rank in pairs if rank is not None]
+    return [response for response, _ in ranked], [rank for _, rank in ranked]
+
+
 def validation_prompts(
     groups: Sequence[RankedGroup], *, share: float, seed: int
 ) -> set[tuple[tuple[str, str], ...]]:

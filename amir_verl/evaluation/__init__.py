@@ -4,10 +4,10 @@ Importing this package loads numpy alone; scikit-learn, scipy, pandas, matplotli
 by the functions that need them.
 """
 
-from .bootstrap import bootstrap_interval, paired_gain
-from .calibration import calibration_error
-from .pass_rates import majority_at_k, pass_at_k
-from .ranking import pair_order_kept, prompt_ranking_metrics, ranking_metrics
+from amir_verl.evaluation.metrics.bootstrap import bootstrap_interval, paired_gain
+from amir_verl.evaluation.metrics.calibration import calibration_error
+from amir_verl.evaluation.metrics.pass_rates import majority_at_k, pass_at_k
+from amir_verl.evaluation.metrics.ranking import pair_order_kept, prompt_ranking_metrics, ranking_metrics
 
 __all__ = [
     "bootstrap_interval",

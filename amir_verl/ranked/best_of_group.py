@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amir_verl.mining import group_ids
+from amir_verl.objective.pairs import group_ids
 
 
 def best_of_group_advantage(

@@ -4,7 +4,7 @@ from typing import Any
 
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
-from amir_verl.ranked.rows import ranked_responses
+from amir_verl.data.ranked import ranked_responses
 
 
 class RankedDataset(RLHFDataset):

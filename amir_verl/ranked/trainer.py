@@ -13,9 +13,9 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1 import register_trainer
 from verl.utils import tensordict_utils as tu
 
-from amir_verl.evaluation.ranking import ranking_metrics
-from amir_verl.loss import mean_log_prob
-from amir_verl.trainer.modes import AmirTrainerSync
+from amir_verl.evaluation.metrics.ranking import ranking_metrics
+from amir_verl.objective.loss import mean_log_prob
+from amir_verl.trainer.driver import AmirTrainerSync
 
 PREFIX = "val-ranked/"
 

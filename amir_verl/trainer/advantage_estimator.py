@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from amir_verl.advantage import AdvantageForm, rank_advantage, rank_push
-from amir_verl.mining import group_ids
+from amir_verl.objective.advantage import AdvantageForm, rank_advantage, rank_push
+from amir_verl.objective.pairs import group_ids
 from amir_verl.trainer.rows import describe_rows
 
 DEVIATION_FLOOR = 1e-6  # as in verl's GRPO

@@ -18,17 +18,24 @@ from torch import Tensor
 from transfer_queue import KVBatchMeta
 from verl.experimental.agent_loop import AgentLoopManager
 from verl.trainer.ppo.core_algos import get_policy_loss_fn
+from verl.trainer.ppo.v1 import (
+    PPOTrainerColocateAsync,
+    PPOTrainerSeparateAsync,
+    PPOTrainerSync,
+    register_trainer,
+)
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.utils.losses import ppo_loss
 
-from amir_verl.loss import mean_log_prob
-from amir_verl.preferences import Preferences, step_preferences
-from amir_verl.schedule import LambdaController
-from amir_verl.trainer import checkpoint
+from amir_verl.objective.anchors import Preferences, step_preferences
+from amir_verl.objective.lambda_schedule import LambdaController
+from amir_verl.objective.loss import mean_log_prob
+from amir_verl.recovery import checkpoint
+from amir_verl.recovery.watchdog import Watchdog
+from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
 from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
-from amir_verl.trainer.rows import broken_rewards, degenerate_counts, describe_rows, neutral_rewards
-from amir_verl.trainer.watchdog import Watchdog
+from amir_verl.trainer.rows import degenerate_counts, describe_rows
 from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
 from reward_fns.reward_metrics import reward_metrics
 
@@ -227,3 +234,18 @@ class AmirTrainer(PPOTrainer):
         norms = policy_norm * preference_norm
         metrics["amir/cos_policy"] = dot / norms if norms else 0.0
         return lambda_
+
+
+@register_trainer("amir_sync")
+class AmirTrainerSync(AmirTrainer, PPOTrainerSync):
+    """verl's synchronous PPO trainer plus AMIR."""
+
+
+@register_trainer("amir_colocate_async")
+class AmirTrainerColocateAsync(AmirTrainer, PPOTrainerColocateAsync):
+    """verl's colocated asynchronous PPO trainer plus AMIR."""
+
+
+@register_trainer("amir_separate_async")
+class AmirTrainerSeparateAsync(AmirTrainer, PPOTrainerSeparateAsync):
+    """verl's PPO trainer with separate rollout devices plus AMIR; lambda is set at every local update."""

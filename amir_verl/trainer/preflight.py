@@ -8,14 +8,16 @@ selected without its trainer mode runs first after a rollout.
 
 import importlib.util
 import sys
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from amir_verl.advantage import AdvantageForm
 from amir_verl.config import AmirConfig
-from amir_verl.ranked.rows import check_ranked_run
+from amir_verl.objective.advantage import AdvantageForm
+
+ModeChecks = Mapping[str, Callable[[DictConfig], None]]
 
 # Trainer modes of the plugin and the verl mode that each extends.
 TRAINER_MODES = {
@@ -38,9 +40,13 @@ def amir_config(config: DictConfig) -> AmirConfig:
     return AmirConfig.from_mapping(OmegaConf.to_container(node, resolve=True))
 
 
-def check_run(config: DictConfig) -> None:
+def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> None:
     """Refuse a verl run whose settings for AMIR are wrong or contradict each other; do nothing for other
     runs.
+
+    Args:
+        config: verl's, composed.
+        mode_checks: further checks of a run, by the `trainer.v1.trainer_mode` that they belong to.
 
     Raises:
         ValueError: one line that says what is wrong and what to set.
@@ -66,8 +72,8 @@ def check_run(config: DictConfig) -> None:
             "AMIR compares responses of one prompt: actor_rollout_ref.rollout.n must be 2 or more, "
             f"got {rollout.n}"
         )
-    if mode == "amir_ranked":
-        check_ranked_run(config)
+    if mode_checks and mode in mode_checks:
+        mode_checks[mode](config)
     filters = OmegaConf.select(config, "algorithm.filter_groups.enable")
     sampler = OmegaConf.select(config, "trainer.v1.sampler.custom_sampler.path")
     if filters and sampler == "pkg://amir_verl.platform.quick_poll":
@@ -140,14 +146,14 @@ def _check_loss_name(loss: str) -> None:
         raise ValueError(f"policy_loss.loss_mode={loss} does not exist; known: {', '.join(known)}")
 
 
-def install(verl_config: Any) -> None:
-    """Make `verl.utils.config.validate_config` check AMIR's settings first."""
+def install(verl_config: Any, *, mode_checks: ModeChecks) -> None:
+    """Make `verl.utils.config.validate_config` run `check_run` first, with these `mode_checks`."""
     validate = verl_config.validate_config
 
     @wraps(validate)
     def validate_with_amir(config: DictConfig, *args: Any, **kwargs: Any) -> None:
         try:
-            check_run(config)
+            check_run(config, mode_checks=mode_checks)
         except ValueError as error:
             # A user's mistake is one line, not a traceback through hydra.
             sys.exit(f"amir-verl: {error}")

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amir_verl.loss import anchored_terms, mean_log_prob
+from amir_verl.objective.loss import anchored_terms, mean_log_prob
 
 PREFIX = "amir_"
 ANCHORS, WEIGHTS = "amir_anchors", "amir_weights"

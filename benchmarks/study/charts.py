@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from amir_verl.evaluation.charts import INK, MUTED, moving_average
+from amir_verl.evaluation.comparison.charts import INK, MUTED, moving_average
 from benchmarks.study.differences import paired_difference
 from benchmarks.study.grid import ARMS, LEARNING_RATE
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from amir_verl.evaluation.bootstrap import bootstrap_interval
+from amir_verl.evaluation.metrics.bootstrap import bootstrap_interval
 
 # Fewer seeds than this carry no claim.
 MIN_SEEDS = 5

@@ -22,11 +22,11 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from amir_verl.evaluation.sampling import load_reward
-from amir_verl.loss import anchored_terms, mean_log_prob
-from amir_verl.preferences import Preferences, step_preferences
-from amir_verl.schedule import LambdaController
-from amir_verl.tiny.model import save_model
+from amir_verl.demo.model import save_model
+from amir_verl.evaluation.sampling.vllm_engine import load_reward
+from amir_verl.objective.anchors import Preferences, step_preferences
+from amir_verl.objective.lambda_schedule import LambdaController
+from amir_verl.objective.loss import anchored_terms, mean_log_prob
 from benchmarks.study.grid import REWARDS, Run
 from benchmarks.study.measures import STEP_CURVES, Problem, final_model, read_problems, validation_curves
 from benchmarks.study.policy import Policy, Responses
@@ -177,7 +177,7 @@ def _reward_function(name: str) -> Any:
 def _validate(
     policy: Policy, problems: list[Problem], reward: str, generator: torch.Generator
 ) -> pd.DataFrame:
-    """A table of samples, as `amir_verl.evaluation.samples` reads from verl's dumps."""
+    """A table of samples, as `amir_verl.evaluation.sampling.samples` reads from verl's dumps."""
     responses = policy.sample(
         [problem.question for problem in problems], SAMPLES, max_tokens=RESPONSE_LENGTH, generator=generator
     )

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from amir_verl.evaluation.response_scores import ResponseScorer
-from amir_verl.evaluation.run_files import read_metrics
-from amir_verl.evaluation.samples import read_samples
-from amir_verl.evaluation.summary import KS, problem_rates
-from amir_verl.tiny.model import build_tokenizer
-from amir_verl.tiny.warm_up import chat_prompt
+from amir_verl.demo.model import build_tokenizer
+from amir_verl.demo.warm_up import chat_prompt
+from amir_verl.evaluation.comparison.run_files import read_metrics
+from amir_verl.evaluation.metrics.summary import KS, problem_rates
+from amir_verl.evaluation.ranking.response_scores import ResponseScorer
+from amir_verl.evaluation.sampling.samples import read_samples
 from benchmarks.study.training import RESPONSE_LENGTH
 from reward_fns import math_reward
 
@@ -85,7 +85,7 @@ def validation_curves(validations: dict[int, pd.DataFrame]) -> dict[str, Any]:
     """pass@k, majority vote and token lengths of each validation, and who was solved how often.
 
     Args:
-        validations: step -> samples, with the columns of `amir_verl.evaluation.samples`.
+        validations: step -> samples, with the columns of `amir_verl.evaluation.sampling.samples`.
     """
     tokenizer = build_tokenizer()
     found: dict[str, list[float]] = {"steps": []}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from amir_verl.tiny.warm_up import chat_prompt
+from amir_verl.demo.warm_up import chat_prompt
 
 
 class Responses(NamedTuple):

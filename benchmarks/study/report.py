@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from amir_verl.evaluation.charts import chart_style
+from amir_verl.evaluation.comparison.charts import chart_style
 from benchmarks.study import charts
 from benchmarks.study.grid import ARMS, REPOSITORY
 from benchmarks.study.tables import TABLES, TRAINERS, figures

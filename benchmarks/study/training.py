@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from omegaconf import DictConfig
 
-from amir_verl.compose import composed_run
+from amir_verl.cli.dry_run import composed_run
 from benchmarks.study.grid import REPOSITORY, REWARDS, WARM_UPS, Run
 
 PROMPTS, GROUP, HELD_OUT, SAMPLES, RESPONSE_LENGTH = 16, 8, 128, 8, 48

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from amir_verl import __version__, cli
-from amir_verl.doctor import VLLM_CPU, Facts, diagnose, mending_command, report
+from amir_verl import __version__
+from amir_verl.cli.doctor import VLLM_CPU, Facts, diagnose, mending_command, report
+from amir_verl.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 WELL = Facts(
@@ -220,7 +221,7 @@ def test_version_and_help(capsys):
         (["doctor", "-h"], "--no-ray"),
     ):
         with pytest.raises(SystemExit) as ended:
-            cli.main(arguments)
+            main(arguments)
         assert ended.value.code == 0
         assert said in capsys.readouterr().out
 
@@ -228,7 +229,7 @@ def test_version_and_help(capsys):
 def doctor(*arguments, **environment):
     env = {key: value for key, value in os.environ.items() if not key.startswith(("VERL_", "RAY_"))}
     return subprocess.run(
-        [sys.executable, "-m", "amir_verl.cli", "doctor", *arguments],
+        [sys.executable, "-m", "amir_verl.cli.main", "doctor", *arguments],
         env=env | {"OMP_NUM_THREADS": "1"} | environment,
         capture_output=True,
         text=True,

@@ -11,10 +11,10 @@ from trainings import run
 
 from amir_verl.data.prepare_ranked import write_ranked
 from amir_verl.data.ranked import parse_ranked
+from amir_verl.demo.arithmetic import distinct_sums
+from amir_verl.demo.graded_sums import graded_row
 from amir_verl.evaluation import ranking_metrics
-from amir_verl.evaluation.response_scores import ResponseScorer
-from amir_verl.ranked.graded_sums import graded_row
-from amir_verl.tiny.arithmetic import distinct_sums
+from amir_verl.evaluation.ranking.response_scores import ResponseScorer
 
 PROMPTS = 8
 NAMES = ("accuracy", "pairwise_accuracy", "ndcg", "mrr", "kendall_tau")

@@ -14,8 +14,8 @@ from trainings import run
 
 from amir_verl.data.prepare_ranked import write_ranked
 from amir_verl.data.ranked import parse_ranked
-from amir_verl.ranked.graded_sums import graded_row
-from amir_verl.tiny.arithmetic import distinct_sums
+from amir_verl.demo.arithmetic import distinct_sums
+from amir_verl.demo.graded_sums import graded_row
 
 PROMPTS = 8
 STOP, END = 2, 4

@@ -8,7 +8,7 @@ import math
 import pytest
 from trainings import train
 
-from amir_verl.trainer.checkpoint import flaw
+from amir_verl.recovery.checkpoint import flaw
 
 EVERY_STEP = {
     "amir/loss",

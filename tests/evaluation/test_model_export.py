@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from amir_verl.evaluation.model_card import find_config, metrics_at, model_card
-from amir_verl.evaluation.model_export import checkpoint_step, find_actor
+from amir_verl.export.model_card import find_config, metrics_at, model_card
+from amir_verl.export.model_export import checkpoint_step, find_actor
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {
@@ -177,7 +177,7 @@ def test_the_token_reaches_the_hub_and_nothing_else(tmp_path):
         "PYTHONPATH": str(ROOT),
     }
     environment |= {"HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
-    command = [sys.executable, "-m", "amir_verl.evaluation.model_export", "push", str(model), "someone/toy"]
+    command = [sys.executable, "-m", "amir_verl.export.model_export", "push", str(model), "someone/toy"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     hub.shutdown()
     assert result.returncode == 1

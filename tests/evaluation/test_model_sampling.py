@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from amir_verl.evaluation.questions import find_data, read_questions
-from amir_verl.evaluation.samples import read_samples
-from amir_verl.evaluation.sampling import (
+from amir_verl.evaluation.sampling.questions import find_data, read_questions
+from amir_verl.evaluation.sampling.samples import read_samples
+from amir_verl.evaluation.sampling.vllm_engine import (
     Completion,
     SamplingSettings,
     check_reward,
@@ -176,7 +176,7 @@ def test_rows_of_any_origin_are_summarised_and_bad_ones_are_one_line(tmp_path):
 
 def test_evaluation_through_vllm(tiny_model, sums, tmp_path):
     pytest.importorskip("vllm")
-    from amir_verl.evaluation.response_scores import ResponseScorer
+    from amir_verl.evaluation.ranking.response_scores import ResponseScorer
 
     out = tmp_path / "out"
     options = [

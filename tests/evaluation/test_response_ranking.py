@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from amir_verl.evaluation import ranking_metrics
-from amir_verl.evaluation.ranked_groups import (
+from amir_verl.evaluation.ranking.groups import (
     format_ranking,
     order_kept,
     ranked_order_kept,
@@ -38,7 +38,7 @@ def write(path: Path, rows: list[dict]) -> Path:
 
 @pytest.fixture(scope="module")
 def scorer(tiny_model):
-    from amir_verl.evaluation.response_scores import ResponseScorer
+    from amir_verl.evaluation.ranking.response_scores import ResponseScorer
 
     return ResponseScorer(str(tiny_model), device="cpu", batch_tokens=120)
 
@@ -73,7 +73,7 @@ def test_scores_do_not_depend_on_what_else_is_in_the_batch(scorer):
 
 
 def test_other_prompts_change_the_last_message_alone():
-    from amir_verl.evaluation.response_scores import cut_prompt, paraphrased_prompt
+    from amir_verl.evaluation.ranking.response_scores import cut_prompt, paraphrased_prompt
 
     messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "one two  three four"}]
     assert cut_prompt(messages, 0.5) == [messages[0], {"role": "user", "content": "one two"}]
@@ -165,7 +165,7 @@ def test_bad_input_is_one_line(tiny_model, tmp_path):
 
 
 def test_a_missing_model_is_named(tmp_path):
-    from amir_verl.evaluation.response_scores import ResponseScorer
+    from amir_verl.evaluation.ranking.response_scores import ResponseScorer
 
     with pytest.raises(ValueError, match="no such model directory"):
         ResponseScorer(str(tmp_path / "none"))

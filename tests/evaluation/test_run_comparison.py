@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amir_verl.evaluation.comparison import compare, correct_minus_wrong_margin
-from amir_verl.evaluation.run_files import load_run, read_metrics
+from amir_verl.evaluation.comparison.compare import compare, correct_minus_wrong_margin
+from amir_verl.evaluation.comparison.run_files import load_run, read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 

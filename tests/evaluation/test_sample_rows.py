@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amir_verl.evaluation.samples import COLUMNS, read_samples
-from amir_verl.evaluation.summary import format_summary, problem_rates, summarise
+from amir_verl.evaluation.metrics.summary import format_summary, problem_rates, summarise
+from amir_verl.evaluation.sampling.samples import COLUMNS, read_samples
 
 
 def write(path, rows):

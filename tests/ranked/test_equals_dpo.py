@@ -9,10 +9,10 @@ import torch
 from datasets import Dataset
 
 from amir_verl.config import AmirConfig
-from amir_verl.loss import amir_loss
-from amir_verl.ranked.graded_sums import graded_row
-from amir_verl.tiny.arithmetic import distinct_sums
-from amir_verl.tiny.model import build_model, build_tokenizer
+from amir_verl.demo.arithmetic import distinct_sums
+from amir_verl.demo.graded_sums import graded_row
+from amir_verl.demo.model import build_model, build_tokenizer
+from amir_verl.objective.loss import amir_loss
 
 # TRL beside the environment, where scripts/install.sh puts it: as a package it would be found by verl
 # 0.9.1, which then asks it for a class that it no longer has (verl/models/transformers/monkey_patch.py:356).

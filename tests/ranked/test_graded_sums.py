@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amir_verl.data.ranked import parse_ranked
-from amir_verl.ranked import graded_sums
-from amir_verl.tiny.arithmetic import Sum
+from amir_verl.demo import graded_sums
+from amir_verl.demo.arithmetic import Sum
 
 OPERAND = st.integers(0, 999)
 

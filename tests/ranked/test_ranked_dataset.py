@@ -8,9 +8,11 @@ from verl.utils.dataset.rl_dataset import collate_fn
 
 from amir_verl.data.prepare_ranked import write_ranked
 from amir_verl.data.ranked import parse_ranked
+from amir_verl.demo.model import build_tokenizer
+from amir_verl.ranked.checks import check_ranked_run
 from amir_verl.ranked.dataset import RankedDataset
-from amir_verl.tiny.model import build_tokenizer
-from amir_verl.trainer.preflight import amir_config, check_run
+from amir_verl.trainer import preflight
+from amir_verl.trainer.preflight import amir_config
 
 ROWS = [
     {"prompt": "1+1=?", "responses": ["2", "3", "4", "5"], "rankings": [0, 1, 2, 3]},
@@ -56,6 +58,11 @@ def test_verls_batch_carries_the_group_sizes(dataset):
     batch = collate_fn([dataset[i] for i in range(3)])
     np.testing.assert_array_equal(batch["__rollout_n__"], [4, 3, 2])
     assert set(batch["agent_name"]) == {"ranked_replay"}
+
+
+def check_run(config):
+    """The checks as the plugin composes them."""
+    preflight.check_run(config, mode_checks={"amir_ranked": check_ranked_run})
 
 
 def ranked_run(file, *overrides, n=4):

@@ -7,8 +7,8 @@ from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import DictConfigWrap
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
+from amir_verl.demo.model import build_tokenizer
 from amir_verl.ranked.replay import RankedReplay
-from amir_verl.tiny.model import build_tokenizer
 
 TOKENIZER = build_tokenizer()
 MESSAGES = [{"role": "system", "content": "Add."}, {"role": "user", "content": "19+3=?"}]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from recipe_overrides import ACTOR, overrides_of, refusal_of, settings_of
 
-from amir_verl.compose import check_run
+from amir_verl.cli.dry_run import check_run
 
 ROOT = Path(__file__).resolve().parents[2]
 

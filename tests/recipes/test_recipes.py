@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 from recipe_overrides import ACTOR, overrides_of, settings_of
 
-from amir_verl.compose import check_run, composed_run
+from amir_verl.cli.dry_run import check_run, composed_run
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ["qwen2.5_3b", "qwen2.5_7b", "gemma3_4b"]

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from amir_verl.tiny.arithmetic import DIFFICULTIES
+from amir_verl.demo.arithmetic import DIFFICULTIES
 from benchmarks.study.graded_reward import compute_score
 from benchmarks.study.grid import ARMS, CELLS, REWARDS, SMALL_ARMS, SMALL_CELLS, WARM_UPS, runs
 from benchmarks.study.training import Length, composed_run_of, repeat_rows

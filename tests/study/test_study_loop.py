@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from amir_verl import AmirConfig, amir_loss
-from amir_verl.preferences import step_preferences
+from amir_verl.objective.anchors import step_preferences
 from benchmarks.study.grid import ARMS, CELLS, Run
 from benchmarks.study.loop import Trainer, preference_term, train
 from benchmarks.study.measures import read_problems

@@ -19,8 +19,8 @@ from verl.workers.utils.losses import ppo_loss
 from verl.workers.utils.padding import response_from_nested
 
 from amir_verl.config import AmirConfig
-from amir_verl.loss import amir_loss, mean_log_prob
-from amir_verl.preferences import Preferences, step_preferences
+from amir_verl.objective.anchors import Preferences, step_preferences
+from amir_verl.objective.loss import amir_loss, mean_log_prob
 from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
 
 VOCABULARY = 7

@@ -2,7 +2,7 @@
 
 from omegaconf import OmegaConf
 
-from amir_verl.trainer import checkpoint
+from amir_verl.recovery import checkpoint
 
 FILES = {
     "actor/model_world_size_2_rank_0.pt": b"m" * 100,

@@ -9,10 +9,10 @@ from omegaconf import OmegaConf
 from verl.trainer.ppo import core_algos
 from verl.workers.config import FSDPActorConfig, PolicyLossConfig
 
-from amir_verl.advantage import LOSS_AGG_MODE, AdvantageForm
 from amir_verl.config import AmirConfig
-from amir_verl.loss import amir_loss, mean_log_prob
-from amir_verl.mining import mine_pairs
+from amir_verl.objective.advantage import LOSS_AGG_MODE, AdvantageForm
+from amir_verl.objective.loss import amir_loss, mean_log_prob
+from amir_verl.objective.pairs import mine_pairs
 
 SCALE = 40
 LOSSES = [name for name in core_algos.POLICY_LOSS_REGISTRY if not name.startswith("amir_")]

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from verl import DataProto
 from verl.trainer.ppo.v1 import trainer_base
 
-from amir_verl.advantage import AdvantageForm
 from amir_verl.config import AmirConfig
+from amir_verl.objective.advantage import AdvantageForm
 from amir_verl.trainer.preflight import check_run
 
 

@@ -7,8 +7,8 @@ import pytest
 from saved_checkpoints import FILES, restored, save, tracker_of, trainer, write_files
 
 from amir_verl.config import AmirConfig
-from amir_verl.schedule import LambdaController
-from amir_verl.trainer import checkpoint
+from amir_verl.objective.lambda_schedule import LambdaController
+from amir_verl.recovery import checkpoint
 
 # lambda's state
 

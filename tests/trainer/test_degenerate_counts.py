@@ -6,7 +6,8 @@ import pytest
 import torch
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
-from amir_verl.trainer.rows import broken_rewards, degenerate_counts, describe_rows, neutral_rewards
+from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
+from amir_verl.trainer.rows import degenerate_counts, describe_rows
 
 KEYS = ["a_0_0", "a_1_0", "b_0_0", "c_0_0", "c_0_1", "d_0_0", "d_1_0", "pad_0_0", "pad_1_0"]
 TAGS = [{}] * 7 + [{"is_padding": True}] * 2

@@ -93,7 +93,7 @@ def test_import_verl_stays_cheap(fresh_process):
     modules = set(fresh_process["after_import"])
     assert "amir_verl.plugin" in modules
     assert not {name for name in modules if name.startswith("verl.trainer.ppo")}
-    ours = {"amir_verl.loss", "amir_verl.trainer.driver", "amir_verl.data", "amir_verl.evaluation"}
+    ours = {"amir_verl.objective.loss", "amir_verl.trainer.driver", "amir_verl.data", "amir_verl.evaluation"}
     assert not modules & (ours | {"vllm", "matplotlib", "sklearn", "scipy", "datasets.arrow_dataset"})
 
 

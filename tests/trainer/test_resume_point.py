@@ -3,7 +3,7 @@
 import pytest
 from saved_checkpoints import cut_short, restored, save, tracker_of, trainer, write_files
 
-from amir_verl.trainer import checkpoint
+from amir_verl.recovery import checkpoint
 
 
 @pytest.mark.parametrize("content", ["", " ", "6", "60", "x\n", None], ids=repr)

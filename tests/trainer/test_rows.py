@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from amir_verl.trainer.rows import describe_rows, neutral_rewards
+from amir_verl.trainer.broken_rewards import neutral_rewards
+from amir_verl.trainer.rows import describe_rows
 
 
 def jagged(rows):

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import ray
 
-from amir_verl.trainer import watchdog
-from amir_verl.trainer.watchdog import Watchdog, engine_has_died
+from amir_verl.recovery import watchdog
+from amir_verl.recovery.watchdog import Watchdog, engine_has_died
 
 LONG = 60.0
 

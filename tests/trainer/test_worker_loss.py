@@ -29,7 +29,7 @@ from verl.workers.utils.losses import ppo_loss
 from verl.workers.utils.padding import response_from_nested
 
 from amir_verl.config import AmirConfig
-from amir_verl.loss import mean_log_prob
+from amir_verl.objective.loss import mean_log_prob
 from amir_verl.trainer import worker_loss
 from amir_verl.trainer.worker_loss import preference_loss_fn
 

@@ -1,0 +1,1 @@
+"""`amir-verl`: everything that is no bash script."""

@@ -1,0 +1,1 @@
+"""Runs side by side: their files, their differences, charts and the report."""

@@ -1,0 +1,1 @@
+"""Figures of samples and rankings: pass@k, calibration, agreement, intervals."""

@@ -1,0 +1,1 @@
+"""How well a model's log-probabilities rank given responses."""

@@ -1,0 +1,1 @@
+"""Questions, vLLM's offline engine, and the table of samples."""

@@ -1,0 +1,1 @@
+"""A verl checkpoint as a Hugging Face model, with its card."""
