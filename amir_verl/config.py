@@ -10,6 +10,7 @@ RANK_WEIGHTING = ("none", "linear", "quadratic", "log")
 LAMBDA_SCHEDULE = ("constant", "loss_ratio", "grad_ratio")
 BETA_SCALE = ("raw", "group_std")
 REFERENCE = ("auto", "none", "policy")
+PULL = ("both", "chosen", "rejected")
 
 # Bounds of lambda where the user sets none. loss_ratio: as published (arXiv 2601.03661). grad_ratio: where
 # the preference gradient all but vanishes (every pair ranked right), lambda may not grow without end.
@@ -32,6 +33,9 @@ class AmirConfig:
         max_pairs_per_group: keep at most this many pairs of a group, those with the largest gaps. None: all.
         rank_weighting: weight of a pair by its difference of rank d (levels of reward in the group): `none`
             1, `linear` d, `quadratic` d^2, `log` log(1 + d); scaled to average 1 over the batch.
+        pull: which end of a pair the term moves. `both`, as published; `chosen`: it only pulls the better
+            response up; `rejected`: it only pushes the worse one down. The other end stays a fixed point of
+            comparison, left to the policy loss.
         lambda_schedule: `constant`; `loss_ratio`: as published; `grad_ratio`: lambda holds the norm of the
             preference gradient at `lambda_target` times that of the policy gradient.
         lambda_value: lambda when `constant`, and where `loss_ratio` starts. At least 0.
@@ -55,6 +59,7 @@ class AmirConfig:
     top_k: int = 1
     max_pairs_per_group: int | None = None
     rank_weighting: str = "none"
+    pull: str = "both"
     lambda_schedule: str = "grad_ratio"
     lambda_value: float = 0.01
     lambda_target: float = 1.0
@@ -77,6 +82,7 @@ class AmirConfig:
         _check_choice(self, "beta_scale", BETA_SCALE)
         _check_choice(self, "pair_mining", PAIR_MINING)
         _check_choice(self, "rank_weighting", RANK_WEIGHTING)
+        _check_choice(self, "pull", PULL)
         _check_choice(self, "lambda_schedule", LAMBDA_SCHEDULE)
         _check_choice(self, "reference", REFERENCE)
         _check_count(self, "top_k", at_least=1)
@@ -102,6 +108,21 @@ class AmirConfig:
             low if self.lambda_min is None else self.lambda_min,
             high if self.lambda_max is None else self.lambda_max,
         )
+
+    @property
+    def pulls_chosen(self) -> bool:
+        """Whether the term moves the better response of a pair."""
+        return self.pull != "rejected"
+
+    @property
+    def pulls_rejected(self) -> bool:
+        """Whether the term moves the worse response of a pair."""
+        return self.pull != "chosen"
+
+    @property
+    def moving_ends(self) -> int:
+        """How many ends of a pair the term moves."""
+        return self.pulls_chosen + self.pulls_rejected
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> "AmirConfig":

@@ -55,10 +55,15 @@ def _register_agent_loops(_: Any) -> None:
 
 
 def _check_runs(verl_config: Any) -> None:
-    from amir_verl.ranked.checks import check_ranked_run
     from amir_verl.trainer import preflight
 
-    preflight.install(verl_config, mode_checks={"amir_ranked": check_ranked_run})
+    preflight.install(verl_config, mode_checks={"amir_ranked": _check_ranked_run})
+
+
+def _check_ranked_run(config: Any) -> None:
+    from amir_verl.ranked.checks import check_ranked_run
+
+    check_ranked_run(config)
 
 
 def _load() -> None:

@@ -22,7 +22,15 @@ from amir_verl.config import AmirConfig
 from amir_verl.objective.anchors import Preferences, step_preferences
 from amir_verl.objective.loss import mean_log_prob
 from amir_verl.objective.pairs import Pairs, mine_pairs
-from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
+from amir_verl.trainer.worker_loss import (
+    ANCHORS,
+    BETA,
+    ENDS,
+    LAMBDA,
+    POLICY_WEIGHT,
+    WEIGHTS,
+    preference_loss_fn,
+)
 
 CONFIG = AmirConfig()
 VOCABULARY = 2048
@@ -187,7 +195,15 @@ def with_groups(data: TensorDict, *, group_size: int, seed: int) -> Batch:
     amir = plain.clone()
     amir[ANCHORS] = preferences.jagged(preferences.anchor_M)
     amir[WEIGHTS] = preferences.jagged(preferences.signed_weight_M)
-    tu.assign_non_tensor(amir, **{LAMBDA: 1.0, BETA: preferences.beta, POLICY_WEIGHT: CONFIG.policy_weight})
+    tu.assign_non_tensor(
+        amir,
+        **{
+            LAMBDA: 1.0,
+            BETA: preferences.beta,
+            POLICY_WEIGHT: CONFIG.policy_weight,
+            ENDS: CONFIG.moving_ends,
+        },
+    )
     return Batch(plain, amir, mine_pairs(rewards_N, group_N, CONFIG), preferences.beta, driver)
 
 

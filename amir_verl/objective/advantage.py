@@ -125,12 +125,16 @@ def rank_push(
     rewards_N: Tensor, group_N: Tensor, config: AmirConfig, *, eligible_N: Tensor | None = None
 ) -> Tensor:
     """beta/2 * (pairs won - pairs lost) / |S| of each response, (N,) float64: -dL_pref/dl_i where every
-    sigmoid is 1/2. Pairs count by their weight. Arguments as for `mine_pairs`.
+    sigmoid is 1/2. Pairs count by their weight; with `pull` `chosen` wins alone count, with `rejected` losses
+    alone. Arguments as for `mine_pairs`.
     """
     pairs = mine_pairs(rewards_N, group_N, config, eligible_N=eligible_N)
     share_P = pairs.weight_P * (0.5 * config.beta / max(len(pairs), 1))
     push_N = torch.zeros(len(rewards_N), dtype=torch.float64, device=rewards_N.device)
-    push_N.index_add_(0, pairs.chosen_P, share_P).index_add_(0, pairs.rejected_P, share_P, alpha=-1)
+    if config.pulls_chosen:
+        push_N.index_add_(0, pairs.chosen_P, share_P)
+    if config.pulls_rejected:
+        push_N.index_add_(0, pairs.rejected_P, share_P, alpha=-1)
     return push_N
 
 

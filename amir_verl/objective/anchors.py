@@ -4,7 +4,8 @@ A response i of a pair with j gets the entry (anchor, signed weight). The anchor
 at the old policy, relative to the reference where one is used, on i's own scale: the worker then needs
 neither the reference nor any sibling. Summing |w| softplus(-sign(w) beta (l_i - anchor)) over the entries of
 all responses and dividing by N has the gradient of L_pref, whatever micro-batch, mini-batch or rank a
-response falls into.
+response falls into. With `pull=chosen` or `rejected` the entries of one sign are kept: the term then moves
+one end of each pair, its value is still L_pref's, and the pulls of a pair no longer add up to 0.
 
 Shape suffixes: _N responses of the batch, _P pairs, _M entries, sorted by response.
 """
@@ -24,10 +25,11 @@ class Preferences(NamedTuple):
 
     Attributes:
         anchor_M, signed_weight_M: the entries, sorted by response; the weight is N/|S| times the pair's,
-            above 0 where the response is the chosen one. A response in no pair has one entry of weight 0.
+            above 0 where the response is the chosen one. A response that no pair moves has one entry of
+            weight 0.
         count_N: entries of each response, at least 1.
         beta: slope per nat of this step.
-        gradient_N: dL_pref/dl_i at the old policy.
+        gradient_N: dL_pref/dl_i at the old policy, of the ends that move.
         metrics: what is logged.
     """
 
@@ -82,16 +84,21 @@ def step_preferences(
     gap_P = relative_N.index_select(0, chosen_P) - relative_N.index_select(0, rejected_P)
     pull_P = weight_P * torch.sigmoid(-beta * gap_P) * (beta / max(total, 1))
     gradient_N = torch.zeros_like(mean_N)
-    gradient_N.index_add_(0, chosen_P, pull_P, alpha=-1).index_add_(0, rejected_P, pull_P)
-
-    count_N = torch.bincount(chosen_P, minlength=total) + torch.bincount(rejected_P, minlength=total)
+    # The entries of either end: the row that moves, its sibling, the signed weight.
+    ends = []
+    if config.pulls_chosen:
+        gradient_N.index_add_(0, chosen_P, pull_P, alpha=-1)
+        ends.append((chosen_P, rejected_P, weight_P))
+    if config.pulls_rejected:
+        gradient_N.index_add_(0, rejected_P, pull_P)
+        ends.append((rejected_P, chosen_P, -weight_P))
+    count_N = sum(torch.bincount(row, minlength=total) for row, _, _ in ends)
     # Every response carries an entry: rows of length 0 do not survive every batch operation.
     alone = torch.nonzero(count_N == 0).flatten()
-    row_M = torch.cat([chosen_P, rejected_P, alone])
+    ends.append((alone, alone, weight_P.new_zeros(len(alone))))
+    row_M, sibling_M, weight_M = (torch.cat(parts) for parts in zip(*ends, strict=True))
     order = torch.argsort(row_M.int(), stable=True)  # half the width sorts in half the time
-    row_M = row_M.index_select(0, order)
-    sibling_M = torch.cat([rejected_P, chosen_P, alone]).index_select(0, order)
-    weight_M = torch.cat([weight_P, -weight_P, weight_P.new_zeros(len(alone))]).index_select(0, order)
+    row_M, sibling_M, weight_M = (values.index_select(0, order) for values in (row_M, sibling_M, weight_M))
     anchor_M = relative_N.index_select(0, sibling_M) + ref_N.index_select(0, row_M)
     anchor_M = torch.where(weight_M == 0, 0.0, anchor_M)
     return Preferences(anchor_M.float(), weight_M.float(), count_N.clamp(min=1), beta, gradient_N, metrics)

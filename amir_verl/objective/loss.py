@@ -58,6 +58,11 @@ def anchored_terms(live_M: Tensor, anchor_M: Tensor, signed_weight_M: Tensor, be
     return -signed_weight_M.abs() * F.logsigmoid(signed_weight_M.sign() * beta * (live_M - anchor_M))
 
 
+def once_the_value(total: Tensor, *, ends: int) -> Tensor:
+    """L_pref's value with all the gradient of a sum in which a pair stands once for each end that moves."""
+    return total - (1 - 1 / ends) * total.detach()
+
+
 def pair_statistics(
     pairs: Pairs, mean_N: Tensor, rewards_N: Tensor, group_N: Tensor, *, groups: int
 ) -> dict[str, float]:
@@ -139,14 +144,16 @@ def amir_loss(
         weight_P = pairs.weight_P.to(live_N.dtype) / len(pairs)
         chosen, rejected = pairs.chosen_P, pairs.rejected_P
         if old_log_prob is None:
-            loss = anchored_terms(live_N[chosen], live_N[rejected], weight_P, beta).sum()
+            better_P = live_N[chosen] if config.pulls_chosen else fixed_N[chosen]
+            worse_P = live_N[rejected] if config.pulls_rejected else fixed_N[rejected]
+            loss = anchored_terms(better_P, worse_P, weight_P, beta).sum()
         else:
-            both = (
-                anchored_terms(live_N[chosen], fixed_N[rejected], weight_P, beta).sum()
-                + anchored_terms(live_N[rejected], fixed_N[chosen], -weight_P, beta).sum()
-            )
-            # Each pair stands in `both` from either end: half the value, all of the gradient.
-            loss = both - 0.5 * both.detach()
+            ends = []
+            if config.pulls_chosen:
+                ends.append(anchored_terms(live_N[chosen], fixed_N[rejected], weight_P, beta).sum())
+            if config.pulls_rejected:
+                ends.append(anchored_terms(live_N[rejected], fixed_N[chosen], -weight_P, beta).sum())
+            loss = once_the_value(sum(ends), ends=config.moving_ends)
     metrics["amir/loss"] = float(loss.detach())
     return loss.to(log_prob.dtype), metrics
 

@@ -36,7 +36,15 @@ from amir_verl.recovery.watchdog import Watchdog
 from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
 from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
 from amir_verl.trainer.rows import degenerate_counts, describe_rows
-from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
+from amir_verl.trainer.worker_loss import (
+    ANCHORS,
+    BETA,
+    ENDS,
+    LAMBDA,
+    POLICY_WEIGHT,
+    WEIGHTS,
+    preference_loss_fn,
+)
 from reward_fns.reward_metrics import reward_metrics
 
 
@@ -119,6 +127,7 @@ class AmirTrainer(PPOTrainer):
         )
         batch.extra_info[LAMBDA], batch.extra_info[BETA] = lambda_, preferences.beta
         batch.extra_info[POLICY_WEIGHT] = self._amir.policy_weight
+        batch.extra_info[ENDS] = self._amir.moving_ends
         metrics.update(preferences.metrics)
         rows = describe_rows(batch.keys, batch.tags)
         spoken_N = data["response_mask"].bool().any(-1)

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amir_verl.objective.loss import anchored_terms, mean_log_prob
+from amir_verl.objective.loss import anchored_terms, mean_log_prob, once_the_value
 
 PREFIX = "amir_"
 ANCHORS, WEIGHTS = "amir_anchors", "amir_weights"
-LAMBDA, BETA, POLICY_WEIGHT = "amir_lambda", "amir_beta", "amir_policy_weight"
+LAMBDA, BETA, POLICY_WEIGHT, ENDS = "amir_lambda", "amir_beta", "amir_policy_weight", "amir_moving_ends"
 
 
 @dataclass
@@ -33,6 +33,7 @@ class MicroBatchPreferences:
     beta: float
     lambda_: float
     policy_weight: float
+    moving_ends: int
     # Turns a sum over this rank's responses into its share of the global batch's mean.
     scale: float
     policy_loss: Tensor | None = None
@@ -81,10 +82,8 @@ def _preference_term(
     terms_M = anchored_terms(
         mean_B[row_M], preferences.anchor_M, preferences.signed_weight_M, preferences.beta
     )
-    both_ends = terms_M.sum() * preferences.scale
+    term = once_the_value(terms_M.sum() * preferences.scale, ends=preferences.moving_ends)
     drift_B = (mean_B.detach() - mean_log_prob(old_log_prob_BT, mask_BT)).abs()
-    # A pair stands in the sum from either end: half the value is L_pref, all of the gradient is L_pref's.
-    term = both_ends - 0.5 * both_ends.detach()
     preferences.metrics["amir/loss"] = term.detach()
     preferences.metrics["amir/drift"] = drift_B.sum() * preferences.scale
     return preferences.lambda_ * term
@@ -112,6 +111,7 @@ def preference_loss_fn(*, loss_fn: Callable, model_output: Any, data: Any, dp_gr
         beta=tu.get_non_tensor_data(data, key=BETA, default=None),
         lambda_=tu.get_non_tensor_data(data, key=LAMBDA, default=None),
         policy_weight=tu.get_non_tensor_data(data, key=POLICY_WEIGHT, default=None),
+        moving_ends=tu.get_non_tensor_data(data, key=ENDS, default=None),
         scale=data["dp_size"] / data["global_batch_size"],
     )
     token = _open_preferences.set(preferences)

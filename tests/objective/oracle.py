@@ -86,7 +86,7 @@ def preference_loss(log_prob, mask, rewards, groups, config, *, old_log_prob=Non
 
     Both ends of a pair are live without `old_log_prob`. With it a pair is seen from both of its ends, the
     live one against the sibling at the old policy: half the sum is the value, the slope of the whole
-    sum is the gradient.
+    sum is the gradient. With `pull` one end alone moves: its terms are value and slope.
     """
     live = response_means(log_prob, mask, ref_log_prob)
     fixed = live if old_log_prob is None else response_means(old_log_prob, mask, ref_log_prob)
@@ -100,13 +100,16 @@ def preference_loss(log_prob, mask, rewards, groups, config, *, old_log_prob=Non
         if old_log_prob is None:
             x = beta * (live[i] - live[j])
             loss += share * _minus_log_sigmoid(x)
-            by_response[i] -= share * beta * _sigmoid(-x)
-            by_response[j] += share * beta * _sigmoid(-x)
+            by_response[i] -= (config.pull != "rejected") * share * beta * _sigmoid(-x)
+            by_response[j] += (config.pull != "chosen") * share * beta * _sigmoid(-x)
         else:
             from_chosen, from_rejected = beta * (live[i] - fixed[j]), beta * (fixed[i] - live[j])
-            loss += share * (_minus_log_sigmoid(from_chosen) + _minus_log_sigmoid(from_rejected)) / 2
-            by_response[i] -= share * beta * _sigmoid(-from_chosen)
-            by_response[j] += share * beta * _sigmoid(-from_rejected)
+            if config.pull != "rejected":
+                loss += share * _minus_log_sigmoid(from_chosen) / (2 if config.pull == "both" else 1)
+                by_response[i] -= share * beta * _sigmoid(-from_chosen)
+            if config.pull != "chosen":
+                loss += share * _minus_log_sigmoid(from_rejected) / (2 if config.pull == "both" else 1)
+                by_response[j] += share * beta * _sigmoid(-from_rejected)
     gradient = [
         [by_response[row] / max(sum(map(bool, row_mask)), 1) if on else 0.0 for on in row_mask]
         for row, row_mask in enumerate(mask)

@@ -67,6 +67,21 @@ def test_beta_and_its_scale_are_the_oracles(beta, beta_scale, anchored):
     assert metrics["amir/beta_spread"] == pytest.approx(beta if beta_scale == "group_std" else beta * width)
 
 
+@pytest.mark.parametrize("anchored", [False, True], ids=["live", "anchored"])
+@pytest.mark.parametrize("pull", ["both", "chosen", "rejected"])
+def test_a_pull_moves_the_ends_it_names(pull, anchored):
+    """One-sided: the value is still L_pref's, the other end of a pair gets no gradient."""
+    config = AmirConfig(beta=2.5, pull=pull, rank_weighting="linear")
+    batch = rollout_batch(RAGGED, seed=11, levels=4, empty=2, broken=4, drift=0.1 if anchored else 0.0)
+    loss, gradient, metrics = loss_and_gradient(batch, config, anchored=anchored)
+    expected_loss, expected_gradient = oracle_of(batch, config, anchored=anchored)
+    assert float(loss) == pytest.approx(expected_loss, rel=1e-10)
+    assert metrics["amir/loss"] == pytest.approx(expected_loss, rel=1e-10)
+    assert_close(gradient, expected_gradient)
+    signs = {sign for sign in gradient.sign().flatten().tolist() if sign}
+    assert signs == {"both": {-1.0, 1.0}, "chosen": {-1.0}, "rejected": {1.0}}[pull]
+
+
 @pytest.mark.parametrize("anchored", [False, True])
 def test_the_oracles_gradient_is_the_slope_of_its_loss(anchored):
     """The oracle stands on its own feet: central differences. An anchored pair counts from both ends, so the

@@ -44,8 +44,9 @@ def both_ends(preferences, mean_N):
 @pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("scale", ["raw", "group_std"])
 @pytest.mark.parametrize("drift", [0.0, 0.2])
-def test_entries_give_the_loss_and_gradient_of_the_anchored_form(reference, scale, drift):
-    config = AmirConfig(beta=2.0, beta_scale=scale, rank_weighting="log")
+@pytest.mark.parametrize("pull", ["both", "chosen", "rejected"])
+def test_entries_give_the_loss_and_gradient_of_the_anchored_form(reference, scale, drift, pull):
+    config = AmirConfig(beta=2.0, beta_scale=scale, rank_weighting="log", pull=pull)
     batch = rollout_batch(RAGGED, seed=3, empty=2, broken=2, drift=drift)
     preferences = preferences_of(batch, config, reference=reference)
 
@@ -66,11 +67,13 @@ def test_entries_give_the_loss_and_gradient_of_the_anchored_form(reference, scal
     (expected,) = torch.autograd.grad(loss, live)
     # Entries travel in float32.
     torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-8)
-    assert float(sent.detach()) / 2 == pytest.approx(float(loss.detach()), rel=1e-6)
+    assert float(sent.detach()) / config.moving_ends == pytest.approx(float(loss.detach()), rel=1e-6)
 
 
 @pytest.mark.parametrize("reference", [False, True])
-def test_gradient_at_the_old_policy_is_that_of_the_live_form(reference):
+@pytest.mark.parametrize("pull", ["both", "chosen", "rejected"])
+def test_gradient_at_the_old_policy_is_that_of_the_live_form(reference, pull):
+    config = AmirConfig(beta=4.0, rank_weighting="linear", pull=pull)
     batch = rollout_batch(RAGGED, seed=5, empty=2, broken=2)
     live = batch.old_log_prob.clone().requires_grad_()
     loss, _ = amir_loss(
@@ -78,11 +81,11 @@ def test_gradient_at_the_old_policy_is_that_of_the_live_form(reference):
         batch.mask,
         batch.rewards,
         batch.groups,
-        CONFIG,
+        config,
         ref_log_prob=batch.ref_log_prob if reference else None,
     )
     (expected,) = torch.autograd.grad(loss, live)
-    preferences = preferences_of(batch, reference=reference)
+    preferences = preferences_of(batch, config, reference=reference)
     torch.testing.assert_close(preferences.gradient_N, expected.sum(-1), rtol=1e-10, atol=1e-14)
 
 

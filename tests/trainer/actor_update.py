@@ -21,7 +21,15 @@ from verl.workers.utils.padding import response_from_nested
 from amir_verl.config import AmirConfig
 from amir_verl.objective.anchors import Preferences, step_preferences
 from amir_verl.objective.loss import amir_loss, mean_log_prob
-from amir_verl.trainer.worker_loss import ANCHORS, BETA, LAMBDA, POLICY_WEIGHT, WEIGHTS, preference_loss_fn
+from amir_verl.trainer.worker_loss import (
+    ANCHORS,
+    BETA,
+    ENDS,
+    LAMBDA,
+    POLICY_WEIGHT,
+    WEIGHTS,
+    preference_loss_fn,
+)
 
 VOCABULARY = 7
 LAMBDA_VALUE = 0.37
@@ -82,7 +90,7 @@ class Rollouts:
         if stacked:
             anchors, weights = padded(anchors), padded(weights)
         data[ANCHORS], data[WEIGHTS] = anchors, weights
-        settings = {LAMBDA: lambda_, BETA: preferences.beta, POLICY_WEIGHT: policy_weight}
+        settings = {LAMBDA: lambda_, BETA: preferences.beta, POLICY_WEIGHT: policy_weight, ENDS: 2}
         return tu.assign_non_tensor(data, **settings, global_batch_size=len(data))
 
     def one_process_loss(self, weight: Tensor, *, anchored: bool = True) -> Tensor:
