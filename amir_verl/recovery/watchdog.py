@@ -82,7 +82,7 @@ class Watchdog:
     def _end(self, dead: str, stop: threading.Event) -> None:
         self._death = (
             f"amir-verl: {dead} died, so the run ends; "
-            "trainer.resume_mode=auto goes on from its last whole checkpoint"
+            "trainer.resume_mode=auto resumes from the last complete checkpoint"
         )
         signal.pthread_kill(threading.main_thread().ident, SIGNAL)
         if not stop.wait(GRACE_SECONDS):

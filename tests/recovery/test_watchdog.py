@@ -87,7 +87,7 @@ def test_the_death_of_an_engine_ends_a_wait_with_one_line(server):
         time.sleep(LONG)
     assert str(death.value) == (
         f"amir-verl: the vLLM engine at {server.address} died, so the run ends; "
-        "trainer.resume_mode=auto goes on from its last whole checkpoint"
+        "trainer.resume_mode=auto resumes from the last complete checkpoint"
     )
 
 
