@@ -31,7 +31,8 @@ from verl.workers.utils.losses import ppo_loss
 from amir_verl.objective.anchors import Preferences, step_preferences
 from amir_verl.objective.lambda_schedule import LambdaController
 from amir_verl.objective.loss import mean_log_prob
-from amir_verl.recovery import checkpoint
+from amir_verl.recovery.checkpoint_mark import MarkingCallback, mark_unfinished
+from amir_verl.recovery.resume_point import choose_resume_point, restore_lambda
 from amir_verl.recovery.watchdog import Watchdog
 from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
 from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
@@ -53,7 +54,7 @@ class AmirTrainer(PPOTrainer):
 
     def __init__(self, config: DictConfig) -> None:
         check_run(config)
-        checkpoint.settle(config.trainer)
+        choose_resume_point(config.trainer)
         self._amir = amir_config(config)
         self._lambda = LambdaController(self._amir)
         # verl picks its replay buffer, batch sizes and checkpoints by the mode's name (trainer_base.py:127,
@@ -61,7 +62,7 @@ class AmirTrainer(PPOTrainer):
         with open_dict(config):
             config.trainer.v1.trainer_mode = TRAINER_MODES[config.trainer.v1.trainer_mode]
         super().__init__(config)
-        self.checkpoint_callback = checkpoint.MarkingCallback(
+        self.checkpoint_callback = MarkingCallback(
             self.checkpoint_callback, config.trainer, self._lambda.state_dict
         )
 
@@ -143,13 +144,13 @@ class AmirTrainer(PPOTrainer):
         return batch
 
     def _save_checkpoint(self) -> None:
-        checkpoint.begin(Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}")
-        super()._save_checkpoint()  # ends with the callback, which marks the folder as whole
+        mark_unfinished(Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}")
+        super()._save_checkpoint()  # ends with the callback, which marks the folder as complete
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
         if self.global_steps > 0:
-            checkpoint.restore(self._lambda.load_state_dict, self.config.trainer, self.global_steps)
+            restore_lambda(self._lambda.load_state_dict, self.config.trainer, self.global_steps)
 
     def _take_in_rewards(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> Tensor:
         """Log what the reward function said, and give rows whose reward is broken their group's mean

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amir_verl.config import AmirConfig
 from amir_verl.objective.advantage import AdvantageForm
+from amir_verl.recovery.resume_point import find_resume_point
 
 ModeChecks = Mapping[str, Callable[[DictConfig], None]]
 
@@ -91,6 +92,8 @@ def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> N
             "rollout.name=vllm, but vLLM is not installed: pip install 'amir-verl[gpu]' "
             "(without a GPU: bash scripts/install.sh cpu)"
         )
+    if amir_mode:
+        find_resume_point(config.trainer)
 
 
 def _check_loss_form(config: DictConfig, mode: str, loss: str) -> None:
