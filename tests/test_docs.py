@@ -100,14 +100,13 @@ def test_every_setting_has_its_row_and_default():
 
 
 def test_no_row_for_a_setting_that_is_not_there():
-    named = {name.removeprefix("amir.") for name in rows(ROOT / "docs" / "settings.md") if name[:5] == "amir."}
-    assert named == {setting.name for setting in fields(AmirConfig)}
+    named = {name for name in rows(ROOT / "docs" / "settings.md") if name.startswith("amir.")}
+    assert named == {f"amir.{setting.name}" for setting in fields(AmirConfig)}
 
 
-@pytest.mark.parametrize("preset", sorted((ROOT / "amir_verl/conf/amir").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_preset_has_its_row(preset: Path):
-    if preset.stem != "settings":
-        assert f"+amir={preset.stem}" in rows(ROOT / "docs" / "settings.md")
+def test_every_preset_has_its_row():
+    presets = {f"+amir={file.stem}" for file in (ROOT / "amir_verl" / "conf" / "amir").glob("*.yaml")}
+    assert presets - {"+amir=settings"} <= set(rows(ROOT / "docs" / "settings.md"))
 
 
 def test_every_metric_in_the_code_has_its_row_and_every_row_its_metric():
