@@ -18,6 +18,7 @@ FOLDERS = ("amir_verl", "benchmarks", "docs", "hydra_plugins", "recipes", "rewar
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./*-]*")
 MODULE = re.compile(r"\b(?:amir_verl|benchmarks|reward_fns)(?:\.\w+)+\b(?<!\.md)")
+TEST_FILE = re.compile(r"\btest_\w+\.py\b")
 METRIC = re.compile(r"amir/[a-z][a-z_]*")
 
 
@@ -77,6 +78,11 @@ def test_every_relative_link_leads_somewhere(page: Path, targets: list[str]):
 def test_every_path_of_the_repository_exists(page: Path, paths: list[str]):
     # A full stop or a slash may end the sentence or the folder.
     assert [path for path in paths if not list(ROOT.glob(path.rstrip("./")))] == []
+
+
+@pytest.mark.parametrize(("page", "names"), by_page(TEST_FILE))
+def test_every_test_file_that_a_page_names_exists(page: Path, names: list[str]):
+    assert [name for name in names if not list((ROOT / "tests").rglob(name))] == []
 
 
 @pytest.mark.parametrize(("page", "names"), by_page(MODULE))
