@@ -76,6 +76,9 @@ def _load() -> None:
             file=sys.stderr,
         )
         return
+    from amir_verl.platform import weight_socket
+
+    weight_socket.install(verl.__version__)
     if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
         from amir_verl.platform import cpu, patches
 

@@ -31,7 +31,8 @@ from verl.workers.utils.padding import response_to_nested
 
 from amir_verl.objective.anchors import Preferences
 from amir_verl.objective.lambda_schedule import LambdaController
-from amir_verl.recovery import checkpoint
+from amir_verl.recovery.checkpoint_mark import MarkingCallback, mark_unfinished
+from amir_verl.recovery.resume_point import choose_resume_point, restore_lambda
 from amir_verl.recovery.watchdog import Watchdog
 from amir_verl.trainer.advantage_call import watch_advantage_call
 from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
@@ -82,14 +83,14 @@ class AmirTrainer(PPOTrainer):
 
     def __init__(self, config: DictConfig) -> None:
         self._amir = check_run(config)
-        checkpoint.settle(config.trainer)
+        choose_resume_point(config.trainer)
         self._lambda = LambdaController(self._amir)
         # verl picks its replay buffer, batch sizes and checkpoints by the mode's name (trainer_base.py:127,
         # and self.trainer_mode after it): an unknown name would get the asynchronous paths.
         with open_dict(config):
             config.trainer.v1.trainer_mode = TRAINER_MODES[config.trainer.v1.trainer_mode]
         super().__init__(config)
-        self.checkpoint_callback = checkpoint.MarkingCallback(
+        self.checkpoint_callback = MarkingCallback(
             self.checkpoint_callback, config.trainer, self._lambda.state_dict
         )
 
@@ -166,13 +167,13 @@ class AmirTrainer(PPOTrainer):
         return batch
 
     def _save_checkpoint(self) -> None:
-        checkpoint.begin(Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}")
-        super()._save_checkpoint()  # ends with the callback, which marks the folder as whole
+        mark_unfinished(Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}")
+        super()._save_checkpoint()  # ends with the callback, which marks the folder as complete
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
         if self.global_steps > 0:
-            checkpoint.restore(self._lambda.load_state_dict, self.config.trainer, self.global_steps)
+            restore_lambda(self._lambda.load_state_dict, self.config.trainer, self.global_steps)
 
     def _take_in(self, batch: KVBatchMeta, rows: Rows, metrics: dict[str, Any], data: TensorDict) -> TakenIn:
         """Before verl computes advantages: log what the reward function said, and give rows whose reward is

@@ -16,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from amir_verl.config import AmirConfig
 from amir_verl.objective.advantage import AdvantageForm
+from amir_verl.platform.weight_engines import check_weight_engine
+from amir_verl.recovery.resume_point import find_resume_point
 
 ModeChecks = Mapping[str, Callable[[DictConfig], None]]
 
@@ -72,6 +74,8 @@ def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> A
         )
     if mode_checks and mode in mode_checks:
         mode_checks[mode](config)
+    if mode == "amir_separate_async":
+        check_weight_engine(rollout.checkpoint_engine)
     filters = OmegaConf.select(config, "algorithm.filter_groups.enable")
     sampler = OmegaConf.select(config, "trainer.v1.sampler.custom_sampler.path")
     if filters and sampler == "pkg://amir_verl.platform.quick_poll":
@@ -89,6 +93,8 @@ def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> A
             "rollout.name=vllm, but vLLM is not installed: pip install 'amir-verl[gpu]' "
             "(without a GPU: bash scripts/install.sh cpu)"
         )
+    if amir_mode:
+        find_resume_point(config.trainer)
     return settings
 
 
