@@ -62,6 +62,8 @@ def by_loop(*, quick: bool) -> None:
     policy = Policy(model, tokenizer.get_vocab()).to(device)
 
     def reward(problems, responses) -> torch.Tensor:
+        if quick:  # nothing is right after so short a warm-up: shorter is better, so that there are pairs
+            return 1 - responses.mask_NT.float().mean(-1).cpu()
         texts = [policy.decode(tuple(row)) for row in responses.token_NT.tolist()]
         asked = [problem for problem in problems for _ in range(group)]
         return torch.tensor([problem.grade(text) for problem, text in zip(asked, texts, strict=True)])
@@ -73,7 +75,8 @@ def by_loop(*, quick: bool) -> None:
     assert all(math.isfinite(value) for step in history for value in step.values())
     moved = torch.nn.utils.parameters_to_vector(policy.parameters()).detach() - before
     print(f"countdown by the study's loop on {device}: {steps} steps of {prompts} x {group} responses")
-    print(f"pairs {history[-1]['amir/num_pairs']:.0f}, lambda {history[-1]['amir/lambda']:.3g}")
+    print(f"lambda {history[-1]['amir/lambda']:.3g}")
+    print(verdict("pairs in the last step", history[-1]["amir/num_pairs"], at_least=1))
     print(verdict("distance that the parameters moved", float(moved.norm()), at_least=1e-6))
     if not quick:
         tenth = steps // 10
