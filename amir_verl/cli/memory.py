@@ -1,10 +1,11 @@
 """How much memory a training run needs: arithmetic in bytes, before anything starts.
 
-`estimate` reckons a given run, `plan` chooses for a card what the user left open, `advice` says what to change.
-FSDP2 with bfloat16 compute and float32 weights, gradient checkpointing and packed sequences, as the recipes train.
+`estimate` reckons a given run, `plan` chooses what the user left open. Runs are as the recipes make them:
+FSDP2 that computes in bfloat16 on float32 weights, gradient checkpointing, packed sequences, vLLM.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from amir_verl.cli.model_shapes import ModelShape
 
@@ -32,7 +33,8 @@ class Estimate:
         state: the card's share of weights, gradients and moments, wherever they lie.
         working: gathered layers in bfloat16, and the largest gradient before it is reduced.
         activations: layer inputs kept by gradient checkpointing, the layer that is recomputed, the mask.
-        logits: of the micro-batch, with what log-softmax, entropy and their gradients hold beside them.
+        logits: of the micro-batch in the update, with log-softmax and their gradients.
+        scoring: of the pass of old log-probabilities and entropy, which has no gradients.
         adam: what Adam's step needs beside the state.
         engine: vLLM's share of the card.
         kv_cache_tokens: tokens (not bytes) that vLLM's cache holds, on all cards of one replica.
@@ -49,10 +51,13 @@ class Estimate:
     longest: int
     tensor_parallel: int
     utilisation: float
+    flash_attention: bool
+    temperature: float
     state: float
     working: float
     activations: float
     logits: float
+    scoring: float
     adam: float
     engine: float
     kv_cache_tokens: int
@@ -65,8 +70,8 @@ class Estimate:
 
     @property
     def update(self) -> float:
-        """Peak of the card during the update."""
-        return self.resident + max(self.working + self.activations + self.logits, self.adam)
+        """Peak of the card between two rollouts: of the update, the pass before it, or Adam's step."""
+        return self.resident + max(self.working + self.activations + self.logits, self.scoring, self.adam)
 
     @property
     def sampling(self) -> float:
@@ -84,7 +89,7 @@ class Estimate:
         if self.sampling > 0.95 * self.card:
             found.append(f"vLLM and the state need {_gb(self.sampling)} of {_gb(0.95 * self.card)} GB")
         if self.kv_cache_tokens < self.longest:
-            found.append(f"vLLM's weights leave room for {max(0, self.kv_cache_tokens)} tokens")
+            found.append(f"vLLM's weights leave room for {self.kv_cache_tokens} tokens")
         return found
 
 
@@ -116,6 +121,9 @@ def estimate(
     trained = shape.lora_parameters(lora_rank) if lora_rank else shape.parameters - shape.frozen
     weights = shape.parameters + (trained if lora_rank else 0)
     state = (WEIGHT * weights + TRAINED * trained) / ranks
+    passes = _passes(
+        shape, tokens, lora_rank=lora_rank, flash_attention=flash_attention, temperature=temperature
+    )
     return Estimate(
         shape=shape,
         card=card,
@@ -127,11 +135,11 @@ def estimate(
         longest=longest,
         tensor_parallel=tensor_parallel,
         utilisation=utilisation,
+        flash_attention=flash_attention,
+        temperature=temperature,
         state=state,
-        working=_working(shape, lora_rank=lora_rank),
-        activations=_activations(shape, tokens, flash_attention=flash_attention),
-        logits=_logit_bytes(temperature) * shape.vocab_size * tokens,
-        # torch's AdamW over many tensors at once (foreach) takes the root of all second moments: one float32 each.
+        **passes,
+        # torch's AdamW goes over all tensors at once (foreach): the root of each second moment, in float32.
         adam=0.0 if offload == "cpu" else WEIGHT * trained / ranks,
         engine=utilisation * card,
         kv_cache_tokens=_kv_cache_tokens(shape, card=card, utilisation=utilisation, split=tensor_parallel),
@@ -139,37 +147,39 @@ def estimate(
     )
 
 
-def _working(shape: ModelShape, *, lora_rank: int) -> float:
+def _passes(
+    shape: ModelShape, tokens: int, *, lora_rank: int, flash_attention: bool, temperature: float
+) -> dict[str, float]:
+    """`working`, `activations`, `logits` and `scoring` of a micro-batch of so many tokens."""
     # FSDP2 keeps the root (embeddings or output layer) gathered, and one layer beside the one at work.
     gathered = 2 * (shape.embedding_parameters + 2 * shape.layer_parameters)
-    if lora_rank:
-        return gathered
-    # The gradient in bfloat16, and its float32 copy that is reduced.
-    return gathered + 6 * max(shape.embedding_parameters, shape.layer_parameters)
-
-
-def _activations(shape: ModelShape, tokens: int, *, flash_attention: bool) -> float:
+    # A gradient in bfloat16, and its float32 copy that is reduced.
+    gradient = 0 if lora_rank else 6 * max(shape.embedding_parameters, shape.layer_parameters)
     inputs = 2 * shape.hidden_size * shape.num_hidden_layers
-    # Of the one layer that is recomputed: norms in float32 with their casts (2 x 12 bytes), residuals, queries,
-    # keys and values before and after the rotation, and the MLP's four products with three gradients.
-    layer = 28 * shape.hidden_size + 8 * (shape.query_size + shape.key_value_size) + 14 * shape.intermediate_size
+    # The one layer that is recomputed: norms in float32 and their casts, residuals, queries, keys and values
+    # before and after the rotation, the MLP's products and gradients. Fitted to what torch allocates.
+    layer = (
+        20 * shape.hidden_size + 8 * (shape.query_size + shape.key_value_size) + 10 * shape.intermediate_size
+    )
     # Without flash-attn packed sequences need a mask of tokens x tokens: a byte, and two where it is added.
-    mask = 0 if flash_attention else 3 * tokens * tokens
-    return tokens * (inputs + layer) + mask
-
-
-def _logit_bytes(temperature: float) -> int:
-    """Bytes a token and vocabulary entry at the widest moment, verl's entropy in its pass of log-probabilities.
-
-    bfloat16 logits, float32 softmax, and its float32 product with them (verl/utils/torch_functional.py:243).
-    The update's own log-softmax stays below. Chunked entropy would lower this.
-    """
-    return 10 if temperature == 1.0 else 12
+    mask = 0 if flash_attention else 3 * tokens**2
+    # Temperature 1 alone spares verl a copy of the bfloat16 logits.
+    copy = 0 if temperature == 1.0 else 2
+    # bfloat16 logits; without flash-attn's kernel a float32 log-softmax too.
+    update = copy + (2 if flash_attention else 6)
+    # bfloat16 logits, float32 softmax, float32 product (verl/utils/torch_functional.py:243).
+    entropy = copy + 10
+    return {
+        "working": gathered + gradient,
+        "activations": tokens * (inputs + layer) + mask,
+        "logits": tokens * update * shape.vocab_size,
+        "scoring": gathered + mask + tokens * (layer / 2 + entropy * shape.vocab_size),
+    }
 
 
 def _kv_cache_tokens(shape: ModelShape, *, card: float, utilisation: float, split: int) -> int:
     room = utilisation * card - 2 * shape.parameters / split - ENGINE_OWN
-    return int(room * split / shape.kv_cache_bytes)
+    return max(0, int(room * split / shape.kv_cache_bytes))
 
 
 def _host(shape: ModelShape, *, state: float, gpus: int, offload: str) -> float:
@@ -202,7 +212,8 @@ def plan(
     if offload is not None and offload not in OFFLOAD:
         raise ValueError(f"OFFLOAD must be {', '.join(OFFLOAD[:-1])} or {OFFLOAD[-1]}, got '{offload}'")
     split = tensor_parallel or _split(shape, card=card, gpus=gpus)
-    run = estimate(
+    reckoned = partial(
+        estimate,
         shape,
         card=card,
         gpus=gpus,
@@ -213,16 +224,15 @@ def plan(
         flash_attention=flash_attention,
         temperature=temperature,
     )
+    run = reckoned()
 
     def with_room(level: str) -> tuple[int, str]:
-        there = replace(run, offload=level, activations=0.0, logits=0.0, adam=run.adam * (level != "cpu"))
-        free = USABLE * card - there.resident
-        if level == "none" and run.state > STAYS_BESIDE_ENGINE * card or there.adam > free:
+        if level == "none" and run.state > STAYS_BESIDE_ENGINE * card:
             return 0, level
-        room, fitting = free - there.working, 0
+        fitting = 0
         for amount in range(1024, MOST_TOKENS + 1, 1024):
-            used = _activations(shape, amount, flash_attention=flash_attention)
-            if used + _logit_bytes(temperature) * shape.vocab_size * amount > room:
+            there = reckoned(offload=level, tokens=amount)
+            if there.update > USABLE * card:
                 break
             fitting = amount
         return fitting, level
@@ -239,25 +249,15 @@ def plan(
         if chosen == "none":
             percent = min(percent, 85 - int(100 * run.state / card))
         utilisation = percent / 100
-        if 2 * shape.parameters / split + ENGINE_OWN + longest * shape.kv_cache_bytes / split > utilisation * card:
+        if (
+            2 * shape.parameters / split + ENGINE_OWN + longest * shape.kv_cache_bytes / split
+            > utilisation * card
+        ):
             raise ValueError(
                 f"vLLM's weights alone take {_gb(2 * shape.parameters / split)} GB of a {_gb(card)} GB card: "
                 "use more GPUS, or set UTILISATION to try"
             )
-    return estimate(
-        shape,
-        card=card,
-        gpus=gpus,
-        nodes=nodes,
-        lora_rank=lora_rank,
-        offload=chosen,
-        tokens=tokens or max(fitting, longest),
-        longest=longest,
-        tensor_parallel=split,
-        utilisation=utilisation,
-        flash_attention=flash_attention,
-        temperature=temperature,
-    )
+    return reckoned(offload=chosen, tokens=tokens or max(fitting, longest), utilisation=utilisation)
 
 
 def _split(shape: ModelShape, *, card: float, gpus: int) -> int:

@@ -87,7 +87,7 @@ class ModelShape:
 
     @property
     def kv_cache_bytes(self) -> int:
-        """Of one token in bfloat16. At most so much: Gemma 3's sliding layers keep their last 1,024 tokens."""
+        """Of one token in bfloat16; at most, since Gemma 3's sliding layers keep 1,024 tokens."""
         return self.num_hidden_layers * 2 * self.key_value_size * 2
 
 
@@ -109,7 +109,9 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape:
     sizes.setdefault("num_key_value_heads", sizes.get("num_attention_heads"))
     if "head_dim" not in sizes and {"hidden_size", "num_attention_heads"} <= sizes.keys():
         sizes["head_dim"] = sizes["hidden_size"] // sizes["num_attention_heads"]
-    if missing := [name for name in ModelShape.__annotations__ if sizes.get(name) is None and name != "frozen"]:
+    if missing := [
+        name for name in ModelShape.__annotations__ if sizes.get(name) is None and name != "frozen"
+    ]:
         raise ValueError(f"the model's config.json lacks {', '.join(missing)}")
     if vision := config.get("vision_config"):
         sizes["frozen"] = _siglip_parameters(vision, sizes["hidden_size"])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -18,20 +18,25 @@ from amir_verl.demo.model import END, PAD, START, build_model, save_model
 UNKNOWN = "<|unknown|>"
 # No role and no end after a question: at this size every token of a prompt costs as much as one of an answer.
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %} <|im_end|>{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %} <|im_start|>{% endif %}"
+    "{% for message in messages %} {{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}<|im_end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>{% endif %}"
 )
 HIDDEN_SIZE, LAYERS = 96, 3
 
 
 def build_word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer with one token a word; words stand apart by spaces, in text and when decoded."""
+    """A tokenizer with one token a word and the space before it.
+
+    The words are added tokens. For a Qwen2 model AutoTokenizer makes a byte-pair tokenizer of what it finds in
+    the folder, whatever class was saved (transformers 5.10, auto/tokenization_auto.py:350), and added tokens
+    are what stays of it. Text of other words is left out.
+    """
     special = [PAD, END, START, UNKNOWN]
-    vocabulary = {word: index for index, word in enumerate([*special, *words])}
-    core = Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=UNKNOWN))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core = Tokenizer(models.BPE(vocab={word: index for index, word in enumerate(special)}, merges=[]))
+    core.decoder = decoders.ByteLevel()
     core.add_special_tokens(special)
+    core.add_tokens([AddedToken(f" {word}", normalized=False, special=False) for word in words])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=PAD,
@@ -42,6 +47,11 @@ def build_word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
+
+
+def word_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    """Word, without its space, to token."""
+    return {word.strip(): index for word, index in tokenizer.get_vocab().items()}
 
 
 def warm_up_on(
@@ -60,7 +70,7 @@ def warm_up_on(
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
-    ids = {word: index for word, index in tokenizer.get_vocab().items()}
+    ids = word_ids(tokenizer)
     start, end = ids[START], ids[END]
     model.train()
     for step in range(steps):
@@ -88,13 +98,22 @@ def warm_up_on(
 
 
 def make_countdown(
-    folder: str | Path, *, seed: int, numbers: int = countdown.NUMBERS, steps: int = 2000
+    folder: str | Path,
+    *,
+    seed: int,
+    numbers: int = countdown.NUMBERS,
+    steps: int = 2000,
+    architecture: str = "qwen2",
+    hidden_size: int = HIDDEN_SIZE,
+    report: Callable[[int, float], None] | None = None,
 ) -> None:
     """Write a model that answers countdown with valid expressions of which about one in eight is right: 280
     thousand parameters, warmed up on random right answers to problems that are not held out.
     """
     tokenizer = build_word_tokenizer(countdown.WORDS)
-    model = build_model("qwen2", tokenizer, hidden_size=HIDDEN_SIZE, layers=LAYERS, seed=seed)
+    model = build_model(architecture, tokenizer, hidden_size=hidden_size, layers=LAYERS, seed=seed)
     stream = countdown.demonstrations(seed, numbers=numbers)
-    warm_up_on(model, tokenizer, ((problem.question, response) for problem, response in stream), steps=steps)
+    texts = ((problem.question, response) for problem, response in stream)
+    if steps:
+        warm_up_on(model, tokenizer, texts, steps=steps, report=report)
     save_model(model, tokenizer, folder)

@@ -128,8 +128,7 @@ class Training:
         mask_NT = responses.mask_NT
         reward_PG = self.reward(problems, responses).view(-1, self.group).to(prompt_PL.device)
         metrics = {"reward": float(reward_PG.mean())}
-        with torch.no_grad():
-            old_NT, _ = policy.log_probs(prompt_PL, responses)
+        old_NT = responses.log_prob_NT
         mean_N = mean_log_prob(old_NT, mask_NT)
         paid_PG = rare_rewards(reward_PG, mean_N.view_as(reward_PG), arm.rarity)
         advantage_N = group_advantages(paid_PG, arm)

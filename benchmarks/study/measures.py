@@ -18,7 +18,7 @@ from benchmarks.study.policy import Policy, Responses
 KS = (1, 2, 4, 8, 16, 32, 64)
 SAMPLES = 64
 # Entropy and margin are averages that a few samples a problem settle.
-LOOKED_AT = 8
+LOOKED_AT = 4
 PROBLEMS_AT_ONCE = 32
 
 
@@ -93,7 +93,10 @@ def right_counts(
         some = Responses(*(t.view(len(part), SAMPLES, -1)[:, :LOOKED_AT].flatten(0, 1) for t in responses))
         averages.append(_averages(policy, prompt_PL, some, right_PN[:, :LOOKED_AT]))
     names = averages[0]
-    means = {name: float(np.nanmean([average[name] for average in averages])) for name in names}
+    means = {
+        name: _mean([average[name] for average in averages if average[name] == average[name]])
+        for name in names
+    }
     return np.concatenate(right_counts_P), np.array(distinct_P), means
 
 

@@ -21,10 +21,13 @@ Cache = list[tuple[Tensor, Tensor]]
 
 
 class Responses(NamedTuple):
-    """Sampled tokens, (N, T), padded behind the end; the responses to a prompt stand beside each other."""
+    """Sampled tokens, padded behind the end, their mask, and their log-probabilities at the policy that
+    sampled, each (N, T); the responses to a prompt stand beside each other.
+    """
 
     token_NT: Tensor
     mask_NT: Tensor
+    log_prob_NT: Tensor
 
 
 class Policy(torch.nn.Module):
@@ -87,18 +90,21 @@ class Policy(torch.nn.Module):
         past = [(k.repeat_interleave(count, 0), v.repeat_interleave(count, 0)) for k, v in past]
         logits_NV = logits_PLV[:, -1].repeat_interleave(count, 0)
         token_NT = torch.full((total, tokens), self.pad, device=device)
+        log_prob_NT = torch.zeros(total, tokens, device=device)
         going_N = torch.ones(total, dtype=torch.bool, device=device)
         for place in range(tokens):
-            heap_NV = logits_NV.softmax(-1).cumsum(-1)
+            share_NV = logits_NV.softmax(-1)
+            heap_NV = share_NV.cumsum(-1)
             threshold_N = uniform_TN[place] * heap_NV[:, -1]
             drawn_N = (heap_NV <= threshold_N[:, None]).sum(-1).clamp(max=heap_NV.shape[1] - 1)
             token_NT[:, place] = torch.where(going_N, drawn_N, self.pad)
+            log_prob_NT[:, place] = share_NV.gather(1, drawn_N[:, None])[:, 0].log()
             going_N &= drawn_N != self.end
             if place == tokens - 1 or not going_N.any():
                 break
             logits_NLV, past = self(token_NT[:, place : place + 1], past)
             logits_NV = logits_NLV[:, 0]
-        return Responses(token_NT, token_NT != self.pad)
+        return Responses(token_NT, token_NT != self.pad, log_prob_NT)
 
     def log_probs(self, prompt_PL: Tensor, responses: Responses) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the responses' tokens, and the entropies there, nats, both (N, T)."""

@@ -44,6 +44,7 @@ def test_log_probs_of_samples_are_those_of_a_pass_over_prompt_and_response(polic
     wanted_NT = log_softmax_NTV.gather(-1, responses.token_NT[..., None])[..., 0]
     mask_NT = responses.mask_NT
     torch.testing.assert_close(found_NT[mask_NT], wanted_NT[mask_NT], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(responses.log_prob_NT[mask_NT], wanted_NT[mask_NT], atol=1e-4, rtol=1e-4)
     wanted_NT = torch.distributions.Categorical(logits=logits_NTV).entropy()
     torch.testing.assert_close(entropy_NT[mask_NT], wanted_NT[mask_NT], atol=1e-4, rtol=1e-4)
 
@@ -193,7 +194,7 @@ def test_noise_turns_one_verdict_in_ten_and_goes_on_where_it_stopped(policy):
 
     grader = Grader(policy, "noisy", 0)
     token_NT = torch.zeros(4000, 2, dtype=torch.long)
-    responses = Responses(token_NT, token_NT == 0)
+    responses = Responses(token_NT, token_NT == 0, token_NT.float())
     state = grader.state_dict()
     first_N = grader([Always()], responses)
     # Five standard deviations of a share of 0.1 among 4,000.

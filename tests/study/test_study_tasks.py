@@ -74,6 +74,11 @@ def test_all_paths_of_a_graph_are_found():
     assert sorted(map("".join, paths(GRAPH))) == ["abd", "acd"]
 
 
+def test_a_random_path_is_one_of_all_paths():
+    for problem, answer in islice(TASKS["paths"].demonstrations(1), 100):
+        assert answer.split() in paths(problem)
+
+
 @pytest.mark.parametrize(
     "response, right",
     [

@@ -60,24 +60,45 @@ class PathProblem:
         return good
 
 
+def neighbours(problem: PathProblem) -> dict[str, list[str]]:
+    """The nodes at the other ends of each node's edges."""
+    found = {node: [] for node in NODES}
+    for first, second in problem.edges:
+        found[first].append(second)
+        found[second].append(first)
+    return found
+
+
 def paths(problem: PathProblem) -> list[list[str]]:
     """All right answers."""
-    neighbours = {node: [] for node in NODES}
-    for first, second in problem.edges:
-        neighbours[first].append(second)
-        neighbours[second].append(first)
+    beside = neighbours(problem)
     found, waiting = [], [[problem.start]]
     while waiting:
         path = waiting.pop()
         if path[-1] == problem.end:
             found.append(path)
             continue
-        waiting += [[*path, node] for node in neighbours[path[-1]] if node not in path]
+        waiting += [[*path, node] for node in beside[path[-1]] if node not in path]
     return found
 
 
+def random_path(problem: PathProblem, rng: random.Random, tries: int = 20) -> list[str]:
+    """A right answer, by random walks to new nodes; empty where none of them arrives."""
+    beside = neighbours(problem)
+    for _ in range(tries):
+        path = [problem.start]
+        while path[-1] != problem.end:
+            onward = [node for node in beside[path[-1]] if node not in path]
+            if not onward:
+                break
+            path.append(rng.choice(onward))
+        else:
+            return path
+    return []
+
+
 def demonstrations(seed: int, held_out: bool = False) -> Iterator[tuple[PathProblem, str]]:
-    """Endless stream of problems whose ends no edge joins, each with one of its paths, drawn evenly."""
+    """Endless stream of problems whose ends no edge joins, each with the path of a random walk."""
     rng = random.Random(seed)
     while True:
         edges = rng.sample(_EDGE_WORDS, EDGES)
@@ -85,9 +106,9 @@ def demonstrations(seed: int, held_out: bool = False) -> Iterator[tuple[PathProb
         problem = PathProblem(tuple(edges), start, end)
         if "".join(sorted(start + end)) in edges or problem.held_out != held_out:
             continue
-        found = paths(problem)
-        if found:
-            yield problem, " ".join(rng.choice(found))
+        path = random_path(problem, rng)
+        if path:
+            yield problem, " ".join(path)
 
 
 def problems(seed: int, total: int, held_out: bool) -> list[PathProblem]:
