@@ -3,8 +3,7 @@
 #   ALGO=amir_grpo|amir_gspo bash recipes/run_baseline_pair.sh recipes/qwen2.5_3b.sh [verl overrides]
 # Every variable of the recipe counts for both. A run that is complete is kept: the same command goes on where it ended.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-source recipes/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 recipe=${1:-}
 [ -f "$recipe" ] || refuse "usage: ALGO=amir_grpo|amir_gspo bash recipes/run_baseline_pair.sh RECIPE [verl overrides], got '$recipe'"
@@ -27,8 +26,5 @@ for algorithm in "$baseline" "$ALGO"; do
 done
 [ "${DRY_RUN:-0}" = 0 ] || exit 0
 
-if [ -z "${PYTHON:-}" ]; then
-  PYTHON=python3
-  [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python
-fi
-"$PYTHON" scripts/report.py "$PAIR/$baseline" "$PAIR/$ALGO" --names "${baseline^^}" "AMIR-${baseline^^}" --out "$PAIR/report"
+find_python
+"$PYTHON" -m amir_verl.cli.report "$PAIR/$baseline" "$PAIR/$ALGO" --names "${baseline^^}" "AMIR-${baseline^^}" --out "$PAIR/report"
