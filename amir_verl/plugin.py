@@ -39,10 +39,10 @@ def _register_estimators(core_algos: Any) -> None:
     core_algos.register_adv_est("best_of_group")(best_of_group_advantage)
 
 
-def _open_rows(v1_utils: Any) -> None:
-    from amir_verl.trainer import advantage_estimator
+def _watch_advantages(v1_utils: Any) -> None:
+    from amir_verl.trainer.advantage_call import wrap_advantage_call
 
-    advantage_estimator.install(v1_utils)
+    wrap_advantage_call(v1_utils)
 
 
 def _register_trainers(_: Any) -> None:
@@ -55,9 +55,9 @@ def _register_agent_loops(_: Any) -> None:
 
 
 def _check_runs(verl_config: Any) -> None:
-    from amir_verl.trainer import preflight
+    from amir_verl.trainer.preflight import check_before_ray
 
-    preflight.install(verl_config, mode_checks={"amir_ranked": _check_ranked_run})
+    check_before_ray(verl_config, mode_checks={"amir_ranked": _check_ranked_run})
 
 
 def _check_ranked_run(config: Any) -> None:
@@ -76,6 +76,9 @@ def _load() -> None:
             file=sys.stderr,
         )
         return
+    from amir_verl.platform import weight_socket
+
+    weight_socket.install(verl.__version__)
     if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
         from amir_verl.platform import cpu, patches
 
@@ -83,7 +86,7 @@ def _load() -> None:
         patches.install()
     wrapt.register_post_import_hook(_register_losses, "verl.trainer.ppo.core_algos")
     wrapt.register_post_import_hook(_register_estimators, "verl.trainer.ppo.core_algos")
-    wrapt.register_post_import_hook(_open_rows, "verl.trainer.ppo.v1.utils")
+    wrapt.register_post_import_hook(_watch_advantages, "verl.trainer.ppo.v1.utils")
     wrapt.register_post_import_hook(_register_trainers, "verl.trainer.ppo.v1")
     wrapt.register_post_import_hook(_register_agent_loops, "verl.experimental.agent_loop.agent_loop")
     wrapt.register_post_import_hook(_check_runs, "verl.utils.config")

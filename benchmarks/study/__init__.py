@@ -1,1 +1,1 @@
-"""Does AMIR help, and at which settings? Real trainings of a tiny model; docs/study.md says what came out."""
+"""Where AMIR helps: many small trainings with and without it; docs/study.md says what came out."""

@@ -1,240 +1,189 @@
-"""The study's training without Ray and vLLM: one process and some twenty seconds a run, to look at many arms.
+"""AMIR in plain torch: a whole training, to be read from top to bottom.
 
-An arm's settings come from the same overrides, and advantages, policy losses, pairs, anchors and lambda from
-the same functions as in verl's trainer; sampling and the update, one a step, are a loop of its own. Arms of a
-seed share the random numbers of sampling. What both trainers have run tells how far the loop can be trusted.
+A step samples a group of responses to each prompt, rewards them, and takes one gradient step (or a few) on
 
-Shape suffixes: N responses of a step, T tokens of a response, L tokens of prompt and response.
+    policy_weight * L_policy + lambda * L_pref          (docs/method.md)
+
+L_policy is the clipped policy gradient of GRPO. L_pref compares the responses of a group pair by pair: one
+with a higher reward should have the higher mean log-probability, and a pair that is ranked wrongly pulls
+harder. What a pair is, what it pulls with and how lambda is set come from `amir_verl.objective`, as in verl's
+trainer. No Ray, no vLLM: one process, a tiny model, about half a minute for 300 steps of 128 responses.
+
+Shape suffixes: P prompts of a step, G responses to each, N = P x G, T tokens of a response, M entries.
 """
 
 import copy
-import random
-import tempfile
-import time
-from collections import defaultdict
-from functools import cache, partial
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
-from amir_verl.demo.model import save_model
-from amir_verl.evaluation.sampling.vllm_engine import load_reward
+from amir_verl.config import AmirConfig
 from amir_verl.objective.anchors import Preferences, step_preferences
 from amir_verl.objective.lambda_schedule import LambdaController
 from amir_verl.objective.loss import anchored_terms, mean_log_prob
-from benchmarks.study.grid import REWARDS, Run
-from benchmarks.study.measures import STEP_CURVES, Problem, final_model, read_problems, validation_curves
 from benchmarks.study.policy import Policy, Responses
-from benchmarks.study.training import (
-    GROUP,
-    PROMPTS,
-    RESPONSE_LENGTH,
-    SAMPLES,
-    Length,
-    composed_run_of,
-    model_folder,
-)
 
 
-class Trainer:
-    """One arm's updates of a policy."""
+@dataclass(frozen=True)
+class Arm:
+    """What is compared: GRPO as it stands here, and what an arm changes in it.
 
-    def __init__(self, policy: Policy, config: DictConfig) -> None:
-        from verl.trainer.ppo.core_algos import get_adv_estimator_fn, get_policy_loss_fn
-        from verl.utils.config import omega_conf_to_dataclass
+    Args:
+        amir: the preference term; None: none.
+        learning_rate: Adam's.
+        clip_low, clip_high: how far the ratio to the sampling policy may go, below and above 1.
+        norm_by_std: whether advantages are divided by the group's deviation; Dr. GRPO does not.
+        entropy: weight of an entropy bonus.
+        kl: weight of a KL penalty to the first policy (the k3 estimate).
+        rarity: right answers lose up to this share of their reward, the likelier the more (2506.02355).
+        positive: factor of advantages above 0.
+        updates: gradient steps on a batch, each on its own groups.
+    """
 
-        from amir_verl.trainer.preflight import amir_config
+    amir: AmirConfig | None = None
+    learning_rate: float = 3e-5
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    norm_by_std: bool = True
+    entropy: float = 0.0
+    kl: float = 0.0
+    rarity: float = 0.0
+    positive: float = 1.0
+    updates: int = 1
 
-        self._policy, self._algorithm = policy, config.algorithm
-        self._actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
-        loss_mode = self._actor.policy_loss.loss_mode
-        self._policy_loss = get_policy_loss_fn(loss_mode)
-        self._advantage = get_adv_estimator_fn(config.algorithm.adv_estimator)
-        self._amir = None
-        if loss_mode.startswith("amir_"):
-            self._policy_loss = self._policy_loss.__wrapped__
-            self._amir = amir_config(config)
-            self._lambda = LambdaController(self._amir)
-        self._reference = copy.deepcopy(policy.model) if self._actor.use_kl_loss else None
-        optim = self._actor.optim
-        self._optimizer = torch.optim.AdamW(
-            policy.model.parameters(), lr=optim.lr, betas=tuple(optim.betas), weight_decay=optim.weight_decay
+
+def group_advantages(reward_PG: Tensor, arm: Arm) -> Tensor:
+    """How much better each response is than its group, (N,)."""
+    advantage_PG = reward_PG - reward_PG.mean(1, keepdim=True)
+    if arm.norm_by_std:
+        advantage_PG = advantage_PG / (reward_PG.std(1, keepdim=True) + 1e-6)
+    return torch.where(advantage_PG > 0, arm.positive * advantage_PG, advantage_PG).flatten()
+
+
+def rare_rewards(reward_PG: Tensor, mean_PG: Tensor, rarity: float) -> Tensor:
+    """Rewards of right answers, less the share `rarity` for the likeliest of a group, none for the last."""
+    group = reward_PG.shape[1]
+    rank_PG = mean_PG.argsort(1, descending=True).argsort(1)  # 0: the likeliest
+    return reward_PG * (1 - rarity * (1 - rank_PG / (group - 1)))
+
+
+def policy_loss(live_NT: Tensor, old_NT: Tensor, advantage_N: Tensor, mask_NT: Tensor, arm: Arm) -> Tensor:
+    """The clipped policy gradient, averaged over tokens."""
+    ratio_NT = (live_NT - old_NT).exp()
+    clipped_NT = ratio_NT.clamp(1 - arm.clip_low, 1 + arm.clip_high)
+    gain_NT = torch.minimum(ratio_NT * advantage_N[:, None], clipped_NT * advantage_N[:, None])
+    return -(gain_NT * mask_NT).sum() / mask_NT.sum()
+
+
+def preference_loss(live_N: Tensor, row_N: Tensor, found: Preferences) -> Tensor:
+    """L_pref of the rows `row_N` of the step, each against its siblings as the sampling policy saw them."""
+    end_N = found.count_N.cumsum(0)[row_N]
+    begin_N = end_N - found.count_N[row_N]
+    entry_M = torch.cat([torch.arange(b, e, device=live_N.device) for b, e in zip(begin_N, end_N)])  # noqa: B905
+    live_M = live_N.repeat_interleave(found.count_N[row_N])
+    return anchored_terms(
+        live_M, found.anchor_M[entry_M], found.signed_weight_M[entry_M], found.beta
+    ).sum() / len(row_N)
+
+
+class Training:
+    """One arm's training of a policy.
+
+    Args:
+        policy: trained in place.
+        arm: the algorithm.
+        reward: rewards of the responses to the given questions, (N,), in [0, 1].
+        group: responses to each prompt.
+        tokens: the longest response.
+        seed: of sampling; arms of a seed share the random numbers.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        arm: Arm,
+        reward: Callable[[Sequence[Any], Responses], Tensor],
+        *,
+        group: int,
+        tokens: int,
+        seed: int,
+    ) -> None:
+        self.policy, self.arm, self.reward = policy, arm, reward
+        self.group, self.tokens = group, tokens
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimizer = torch.optim.AdamW(
+            policy.parameters(), arm.learning_rate, weight_decay=0.0, fused=True
         )
+        self.lambda_controller = LambdaController(arm.amir) if arm.amir else None
+        self.first_policy = copy.deepcopy(policy) if arm.kl else None
 
-    def step(self, responses: Responses, reward_N: Tensor, group_N: Tensor) -> dict[str, float]:
-        """One update; what verl's loggers would have of it, by its name there."""
-        from verl.trainer.ppo.core_algos import agg_loss
-
+    def step(self, problems: Sequence[Any]) -> dict[str, float]:
+        """Sample, reward, learn; returns what is worth watching."""
+        arm, policy = self.arm, self.policy
+        prompt_PL = policy.encode([problem.question for problem in problems])
+        responses = policy.sample(prompt_PL, self.group, tokens=self.tokens, generator=self.generator)
         mask_NT = responses.mask_NT
-        live_NT, entropy_NT = self._policy.log_probs(responses)
-        old_NT = live_NT.detach()
-        batch = {
-            "dp_size": 1,
-            "batch_num_tokens": int(mask_NT.sum()),
-            "global_batch_size": len(mask_NT),
-            "loss_scale_factor": self._actor.loss_scale_factor,
-        }
-        self._actor.global_batch_info.update(batch)
-        loss, _ = self._policy_loss(
-            old_log_prob=old_NT,
-            log_prob=live_NT,
-            advantages=self._advantages(reward_N, mask_NT, group_N),
-            response_mask=mask_NT,
-            loss_agg_mode=self._actor.loss_agg_mode,
-            config=self._actor,
-        )
-        metrics = {
-            "critic/score/mean": float(reward_N.mean()),
-            "actor/entropy": float(mean_log_prob(entropy_NT.detach(), mask_NT).mean()),
-        }
-        if self._amir is not None:
-            loss = self._with_preferences(loss, live_NT, mask_NT, reward_N, group_N, metrics)
-        mode = self._actor.loss_agg_mode
-        if self._actor.entropy_coeff:
-            loss = loss - self._actor.entropy_coeff * agg_loss(
-                loss_mat=entropy_NT, loss_mask=mask_NT, loss_agg_mode=mode, **batch
-            )
-        if self._reference is not None:
-            divergence_NT = self._divergence(responses, live_NT)
-            loss = loss + self._actor.kl_loss_coef * agg_loss(
-                loss_mat=divergence_NT, loss_mask=mask_NT, loss_agg_mode=mode, **batch
-            )
-        self._optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._policy.model.parameters(), self._actor.optim.clip_grad)
-        self._optimizer.step()
+        reward_PG = self.reward(problems, responses).view(-1, self.group).to(prompt_PL.device)
+        metrics = {"reward": float(reward_PG.mean())}
+        old_NT = responses.log_prob_NT
+        mean_N = mean_log_prob(old_NT, mask_NT)
+        paid_PG = rare_rewards(reward_PG, mean_N.view_as(reward_PG), arm.rarity)
+        advantage_N = group_advantages(paid_PG, arm)
+
+        lambda_, found = 0.0, None
+        if arm.amir:
+            group_N = torch.arange(len(prompt_PL), device=prompt_PL.device).repeat_interleave(self.group)
+            found = step_preferences(mean_N, reward_PG.flatten(), group_N, mask_NT.any(-1), arm.amir)
+            # lambda compares both gradients with respect to log-probabilities, where the step begins.
+            leaf_NT = old_NT.clone().requires_grad_()
+            loss = arm.amir.policy_weight * policy_loss(leaf_NT, old_NT, advantage_N, mask_NT, arm)
+            (policy_NT,) = torch.autograd.grad(loss, leaf_NT)
+            term_NT = (found.gradient_N / mask_NT.sum(-1).clamp(min=1))[:, None] * mask_NT
+            norms = {"policy_norm": float(policy_NT.norm()), "preference_norm": float(term_NT.norm())}
+            lambda_ = self.lambda_controller.begin_step(**norms)
+            metrics |= found.metrics | {"amir/lambda": lambda_}
+            # What the published rule for lambda goes by: the losses of the whole step.
+            row_N = torch.arange(len(mask_NT), device=mask_NT.device)
+            value = preference_loss(mean_N, row_N, found) / arm.amir.moving_ends
+            self.lambda_controller.end_step(policy_loss=loss.item(), preference_loss=value.item())
+
+        for part_P in torch.arange(len(prompt_PL), device=prompt_PL.device).chunk(arm.updates):
+            row_N = (part_P[:, None] * self.group + torch.arange(self.group, device=part_P.device)).flatten()
+            part = Responses(*(tensor[row_N] for tensor in responses))
+            live_NT, entropy_NT = policy.log_probs(prompt_PL[part_P], part)
+            loss = policy_loss(live_NT, old_NT[row_N], advantage_N[row_N], part.mask_NT, arm)
+            if found is not None:
+                live_N = mean_log_prob(live_NT, part.mask_NT)
+                loss = arm.amir.policy_weight * loss + lambda_ * preference_loss(live_N, row_N, found)
+            if arm.entropy:
+                loss = loss - arm.entropy * entropy_NT[part.mask_NT].mean()
+            if arm.kl:
+                with torch.no_grad():
+                    first_NT, _ = self.first_policy.log_probs(prompt_PL[part_P], part)
+                gap_NT = (first_NT - live_NT)[part.mask_NT]
+                loss = loss + arm.kl * (gap_NT.exp() - gap_NT - 1).mean()
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+            self.optimizer.step()
         return metrics
 
-    def _advantages(self, reward_N: Tensor, mask_NT: Tensor, group_N: Tensor) -> Tensor:
-        token_reward_NT = torch.zeros(mask_NT.shape)
-        token_reward_NT[torch.arange(len(mask_NT)), mask_NT.sum(-1) - 1] = reward_N
-        advantage_NT, _ = self._advantage(
-            token_level_rewards=token_reward_NT,
-            response_mask=mask_NT,
-            index=np.array([str(group) for group in group_N.tolist()], dtype=object),
-            norm_adv_by_std_in_grpo=self._algorithm.norm_adv_by_std_in_grpo,
-            config=self._algorithm,
-        )
-        return advantage_NT
-
-    def _with_preferences(
-        self,
-        policy_loss: Tensor,
-        live_NT: Tensor,
-        mask_NT: Tensor,
-        reward_N: Tensor,
-        group_N: Tensor,
-        metrics: dict[str, float],
-    ) -> Tensor:
-        """policy_weight * policy_loss + lambda * L_pref."""
-        live_N = mean_log_prob(live_NT, mask_NT)
-        found = step_preferences(live_N.detach(), reward_N, group_N, mask_NT.any(-1), self._amir)
-        term = preference_term(found, live_N)
-        policy_loss = self._amir.policy_weight * policy_loss
-        (policy_NT,) = torch.autograd.grad(policy_loss, live_NT, retain_graph=True)
-        (term_NT,) = torch.autograd.grad(term, live_NT, retain_graph=True)
-        policy_norm, term_norm = float(policy_NT.norm()), float(term_NT.norm())
-        lambda_ = self._lambda.begin_step(policy_norm=policy_norm, preference_norm=term_norm)
-        # Without a gradient on either side there is nothing to compare.
-        norms = policy_norm * term_norm
-        metrics |= found.metrics | {
-            "amir/lambda": lambda_,
-            "amir/grad_ratio": lambda_ * term_norm / policy_norm if policy_norm else 0.0,
-            "amir/cos_policy": float((policy_NT * term_NT).sum()) / norms if norms else 0.0,
-            "amir/drift": 0.0,  # one update a step: the policy is still the one that sampled
+    def state_dict(self) -> dict[str, Any]:
+        """All that a training needs to go on as if it had never stopped."""
+        return {
+            "policy": self.policy.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "lambda": self.lambda_controller.state_dict() if self.lambda_controller else None,
         }
-        self._lambda.end_step(policy_loss=policy_loss.item(), preference_loss=term.item() / 2)
-        return policy_loss + lambda_ * term
 
-    def _divergence(self, responses: Responses, live_NT: Tensor) -> Tensor:
-        from verl.trainer.ppo.core_algos import kl_penalty
-
-        trained, self._policy.model = self._policy.model, self._reference
-        with torch.no_grad():
-            reference_NT, _ = self._policy.log_probs(responses)
-        self._policy.model = trained
-        return kl_penalty(logprob=live_NT, ref_logprob=reference_NT, kl_penalty=self._actor.kl_loss_type)
-
-
-def preference_term(found: Preferences, live_N: Tensor) -> Tensor:
-    """The workers' term: every pair from either end, twice the value of L_pref and once its gradient."""
-    row_M = torch.repeat_interleave(found.count_N)
-    terms_M = anchored_terms(live_N[row_M], found.anchor_M, found.signed_weight_M, found.beta)
-    return terms_M.sum() / len(live_N)
-
-
-@cache
-def _reward_function(name: str) -> Any:
-    """`compute_score` of the reward's file; responses that come again are not graded again."""
-    return cache(partial(load_reward(str(REWARDS[name])), "arithmetic"))
-
-
-def _validate(
-    policy: Policy, problems: list[Problem], reward: str, generator: torch.Generator
-) -> pd.DataFrame:
-    """A table of samples, as `amir_verl.evaluation.sampling.samples` reads from verl's dumps."""
-    responses = policy.sample(
-        [problem.question for problem in problems], SAMPLES, max_tokens=RESPONSE_LENGTH, generator=generator
-    )
-    score = _reward_function(reward)
-    repeated = [problem for problem in problems for _ in range(SAMPLES)]
-    verdicts = [score(text, p.answer) for text, p in zip(responses.texts, repeated, strict=True)]
-    return pd.DataFrame(
-        {
-            "prompt_id": [problem.question for problem in repeated],
-            "prompt": [problem.question for problem in repeated],
-            "response": responses.texts,
-            "pred": [verdict["pred"] for verdict in verdicts],
-            "correct": [int(verdict["acc"]) for verdict in verdicts],
-        }
-    )
-
-
-def train(run: Run, out: Path, length: Length) -> dict[str, Any]:
-    """Train the arm from its model below `out`; the figures of the run, as of verl's trainer."""
-    torch.set_num_threads(1)  # a run a core; more threads wait for each other
-    started, model = time.monotonic(), model_folder(run, out)
-    policy = Policy(model)
-    trainer = Trainer(policy, composed_run_of(run, model, length))
-    training, held_out = read_problems(model / "train.parquet"), read_problems(model / "validation.parquet")
-    random.Random(run.seed).shuffle(training)
-    sampling = torch.Generator().manual_seed(run.seed)
-    group_N = torch.arange(PROMPTS).repeat_interleave(GROUP)
-    score = _reward_function(run.cell.reward)
-    curves, validations, seconds = defaultdict(list), {}, []
-
-    def validate(step: int) -> None:
-        generator = torch.Generator().manual_seed(1000 * run.seed + step)
-        validations[step] = _validate(policy, held_out, run.cell.reward, generator)
-
-    validate(0)
-    for step in range(1, length.steps + 1):
-        begun = time.monotonic()
-        place = PROMPTS * (step - 1) % len(training)
-        problems = training[place : place + PROMPTS]
-        questions = [problem.question for problem in problems]
-        responses = policy.sample(questions, GROUP, max_tokens=RESPONSE_LENGTH, generator=sampling)
-        answers = [problem.answer for problem in problems for _ in range(GROUP)]
-        verdicts = (score(text, answer) for text, answer in zip(responses.texts, answers, strict=True))
-        reward_N = torch.tensor([float(verdict["score"]) for verdict in verdicts])
-        metrics = trainer.step(responses, reward_N, group_N)
-        seconds.append(time.monotonic() - begun)
-        for column, metric in STEP_CURVES.items():
-            curves[column].append(metrics.get(metric, np.nan))
-        if step % length.validate_every == 0 or step == length.steps:
-            validate(step)
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(policy.model, policy.tokenizer, Path(folder))
-        last = final_model(Path(folder), held_out, validations[length.steps])
-    return (
-        validation_curves(validations)
-        | {column: np.array(values, dtype=np.float32) for column, values in curves.items()}
-        | {"seconds_a_step": float(np.median(seconds))}
-        | last
-        | {"seconds": time.monotonic() - started}
-    )
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        if self.lambda_controller:
+            self.lambda_controller.load_state_dict(state["lambda"])

@@ -1,157 +1,143 @@
-"""What is kept of a run: one row, with curves over its validations and steps as lists.
+"""What the study reads off a policy, on held-out problems.
 
-Shape suffixes: V validations, P held-out problems, S steps.
+Shape suffixes: P problems, N responses, T tokens of a response.
 """
 
-import re
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
+from torch import Tensor
 
-from amir_verl.demo.model import build_tokenizer
-from amir_verl.demo.warm_up import chat_prompt
-from amir_verl.evaluation.comparison.run_files import read_metrics
-from amir_verl.evaluation.metrics.summary import KS, problem_rates
-from amir_verl.evaluation.ranking.response_scores import ResponseScorer
-from amir_verl.evaluation.sampling.samples import read_samples
-from benchmarks.study.training import RESPONSE_LENGTH
-from reward_fns import math_reward
+from amir_verl.evaluation import pass_at_k
+from amir_verl.objective.loss import mean_log_prob
+from benchmarks.study.policy import Policy, Responses
 
-# Column -> metric of verl's loggers, a value a training step.
-STEP_CURVES = {
-    "train_reward": "critic/score/mean",
-    "entropy": "actor/entropy",
-    "margin": "amir/margin",
-    "pair_accuracy": "amir/pair_accuracy",
-    "num_pairs": "amir/num_pairs",
-    "lambda": "amir/lambda",
-    "grad_ratio": "amir/grad_ratio",
-    "cos_policy": "amir/cos_policy",
-    "beta_spread": "amir/beta_spread",
-    "drift": "amir/drift",
-}
+KS = (1, 2, 4, 8, 16, 32, 64)
+SAMPLES = 64
+# Entropy and margin are averages that a few samples a problem settle.
+LOOKED_AT = 4
+PROBLEMS_AT_ONCE = 32
 
 
-class Problem(NamedTuple):
-    """A question and the answer that is right."""
-
-    question: str
-    answer: str
-
-
-def read_problems(path: Path) -> list[Problem]:
-    """The rows of a file of `scripts/make_tiny.py`."""
-    rows = pd.read_parquet(path)
-    return [
-        Problem(messages[0]["content"], reward["ground_truth"])
-        for messages, reward in zip(rows["prompt"], rows["reward_model"], strict=True)
-    ]
-
-
-def measure(folder: Path, held_out: Path) -> dict[str, Any]:
-    """The figures of a finished run.
+class Grader:
+    """Verdicts on responses, each made once.
 
     Args:
-        folder: of the run, as recipes/tiny_cpu.sh leaves it.
-        held_out: parquet file of the validation problems.
+        policy: knows the words.
+        reward: `right_wrong`; `graded`; `noisy`: right/wrong, one verdict in ten turned round.
+        seed: of the noise.
 
     Raises:
-        RuntimeError: the rollouts were another policy's than the one that was trained.
+        ValueError: unknown reward.
     """
-    steps = read_metrics(folder / "metrics.jsonl")
-    trained = [step for step in sorted(steps) if "critic/score/mean" in steps[step]]
-    curves = {
-        column: np.array([steps[step].get(metric, np.nan) for step in trained], dtype=np.float32)
-        for column, metric in STEP_CURVES.items()
+
+    NOISE = 0.1
+
+    def __init__(self, policy: Policy, reward: str, seed: int) -> None:
+        if reward not in ("right_wrong", "graded", "noisy"):
+            raise ValueError(f"reward must be right_wrong, graded or noisy, got {reward!r}")
+        self.reward, self._noise = reward, torch.Generator().manual_seed(seed)
+        self.is_right = cache(lambda problem, tokens: problem.is_right(policy.decode(tokens)))
+        self._grade = cache(lambda problem, tokens: problem.grade(policy.decode(tokens)))
+
+    def right(self, problems: Sequence[Any], responses: Responses) -> list[bool]:
+        """Whether each response is right, (N,)."""
+        return [self.is_right(problem, tokens) for problem, tokens in _beside(problems, responses)]
+
+    def __call__(self, problems: Sequence[Any], responses: Responses) -> Tensor:
+        """The rewards that training sees, (N,)."""
+        if self.reward == "graded":
+            return torch.tensor([self._grade(*pair) for pair in _beside(problems, responses)])
+        right_N = torch.tensor(self.right(problems, responses))
+        if self.reward == "noisy":
+            right_N ^= torch.rand(len(right_N), generator=self._noise) < self.NOISE
+        return right_N.float()
+
+    def state_dict(self) -> Tensor:
+        return self._noise.get_state()
+
+    def load_state_dict(self, state: Tensor) -> None:
+        self._noise.set_state(state)
+
+
+def _beside(problems: Sequence[Any], responses: Responses) -> list[tuple[Any, tuple[int, ...]]]:
+    rows = [tuple(row) for row in responses.token_NT.tolist()]
+    count = len(rows) // len(problems)
+    return [(problems[index // count], row) for index, row in enumerate(rows)]
+
+
+def right_counts(
+    policy: Policy, problems: Sequence[Any], grader: Grader, *, tokens: int, generator: torch.Generator
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Right answers of each problem among 64 samples, (P,), how many of them differ, (P,), and averages.
+
+    `entropy`: nats a token. `tokens_right`, `tokens_wrong`: lengths, the end included; NaN if there are none.
+    `margin`: mean log-probability of the right responses of a problem less that of its wrong ones.
+    `unlikely_right`: share of right responses that a wrong one to the same problem outranks.
+    """
+    right_counts_P, distinct_P, averages = [], [], []
+    for begin in range(0, len(problems), PROBLEMS_AT_ONCE):
+        part = problems[begin : begin + PROBLEMS_AT_ONCE]
+        prompt_PL = policy.encode([problem.question for problem in part])
+        responses = policy.sample(prompt_PL, SAMPLES, tokens=tokens, generator=generator)
+        right_PN = np.array(grader.right(part, responses)).reshape(len(part), SAMPLES)
+        token_PNT = responses.token_NT.view(len(part), SAMPLES, -1)
+        right_counts_P.append(right_PN.sum(1))
+        distinct_P += [
+            len({tuple(row) for row in token_NT[torch.from_numpy(right_N)].tolist()})
+            for token_NT, right_N in zip(token_PNT, right_PN, strict=True)
+        ]
+        some = Responses(*(t.view(len(part), SAMPLES, -1)[:, :LOOKED_AT].flatten(0, 1) for t in responses))
+        averages.append(_averages(policy, prompt_PL, some, right_PN[:, :LOOKED_AT]))
+    names = averages[0]
+    means = {
+        name: _mean([average[name] for average in averages if average[name] == average[name]])
+        for name in names
     }
-    apart = max(steps[step]["training/rollout_probs_diff_max"] for step in trained)
-    if apart > 1e-3:
-        raise RuntimeError(f"{folder}: vLLM's probabilities are up to {apart:.2g} from the trainer's")
-    seconds_S = [steps[step]["timing_s/step"] for step in trained]
-    validations = {int(path.stem): read_samples(path) for path in (folder / "validation").glob("*.jsonl")}
-    (model,) = (folder / "checkpoints").glob("global_step_*/actor/huggingface")
-    return (
-        validation_curves(validations)
-        | curves
-        | {"seconds_a_step": float(np.median(seconds_S))}
-        | final_model(model, read_problems(held_out), validations[max(validations)])
-    )
+    return np.concatenate(right_counts_P), np.array(distinct_P), means
 
 
-def validation_curves(validations: dict[int, pd.DataFrame]) -> dict[str, Any]:
-    """pass@k, majority vote and token lengths of each validation, and who was solved how often.
-
-    Args:
-        validations: step -> samples, with the columns of `amir_verl.evaluation.sampling.samples`.
-    """
-    tokenizer = build_tokenizer()
-    found: dict[str, list[float]] = {"steps": []}
-    solved = {}
-    for step, samples in sorted(validations.items()):
-        rates = problem_rates(samples, ks=KS).sort_index()
-        lengths = np.array([len(ids) for ids in tokenizer(list(samples["response"]))["input_ids"]])
-        right = samples["correct"].to_numpy(dtype=bool)
-        figures = {name: float(rates[name].mean()) for name in rates.columns if "@" in name}
-        figures["length_right"] = float(lengths[right].mean()) if right.any() else float("nan")
-        figures["length_wrong"] = float(lengths[~right].mean()) if not right.all() else float("nan")
-        found["steps"].append(step)
-        for name, value in figures.items():
-            found.setdefault(name, []).append(value)
-        solved[step] = rates["c"].to_numpy(dtype=np.uint8)
-    return found | {"solved_first_P": solved[min(solved)], "solved_last_P": solved[max(solved)]}
-
-
-def final_model(model: Path, held_out: list[Problem], samples: pd.DataFrame) -> dict[str, float]:
-    """Greedy accuracy of a folder's model, and how far it prefers its right samples to its wrong ones."""
-    scorer = ResponseScorer(str(model), device="cpu")
+@torch.no_grad()
+def _averages(
+    policy: Policy, prompt_PL: Tensor, responses: Responses, right_PN: np.ndarray
+) -> dict[str, float]:
+    log_prob_NT, entropy_NT = policy.log_probs(prompt_PL, responses)
+    mean_PN = mean_log_prob(log_prob_NT, responses.mask_NT).view(right_PN.shape).cpu().numpy()
+    length_PN = responses.mask_NT.sum(-1).view(right_PN.shape).cpu().numpy()
+    mixed_P = right_PN.any(1) & ~right_PN.all(1)
+    margins, unlikely = [], []
+    for mean_N, right_N in zip(mean_PN[mixed_P], right_PN[mixed_P], strict=True):
+        margins.append(mean_N[right_N].mean() - mean_N[~right_N].mean())
+        unlikely.append((mean_N[right_N] < mean_N[~right_N].max()).mean())
     return {
-        "greedy_accuracy": _greedy_accuracy(scorer, held_out),
-        "held_out_margin": _margin(scorer, samples),
+        "entropy": float(entropy_NT[responses.mask_NT].mean()),
+        "tokens_right": _mean(length_PN[right_PN]),
+        "tokens_wrong": _mean(length_PN[~right_PN]),
+        "margin": _mean(margins),
+        "unlikely_right": _mean(unlikely),
     }
 
 
-def _greedy_accuracy(scorer: ResponseScorer, problems: list[Problem]) -> float:
-    tokenizer = scorer.tokenizer
-    tokenizer.padding_side = "left"
-    prompts = [chat_prompt(tokenizer, problem.question) for problem in problems]
-    batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
-    with torch.no_grad():
-        tokens = scorer.model.generate(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            do_sample=False,
-            max_new_tokens=RESPONSE_LENGTH,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    responses = tokenizer.batch_decode(tokens[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-    verdicts = (
-        math_reward.compute_score("arithmetic", response, problem.answer)["acc"]
-        for response, problem in zip(responses, problems, strict=True)
-    )
-    return float(np.mean(list(verdicts)))
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
-def _margin(scorer: ResponseScorer, samples: pd.DataFrame) -> float:
-    """Mean over problems of l(right) - l(wrong), nats a token, of distinct samples; NaN: none has both."""
-    # The dump holds the chat template's text with the question between its markers.
-    distinct = samples.drop_duplicates(["prompt_id", "response"])
-    both = distinct.groupby("prompt_id")["correct"].transform("nunique") == 2
-    groups = [group for _, group in distinct[both].groupby("prompt_id")]
-    if not groups:
-        return float("nan")
-    prompts = [[{"role": "user", "content": _question(group["prompt"].iloc[0])}] for group in groups]
-    scores = scorer.scores(prompts, [list(group["response"]) for group in groups], description="margin")
-    margins = []
-    for group, values in zip(groups, scores, strict=True):
-        right = group["correct"].to_numpy(dtype=bool)
-        margins.append(np.mean(np.array(values)[right]) - np.mean(np.array(values)[~right]))
-    return float(np.mean(margins))
+def row_of(
+    right_P: np.ndarray, distinct_P: np.ndarray, averages: dict[str, float], first_P: np.ndarray
+) -> dict[str, float]:
+    """The measures of one evaluation, as a row; `first_P` are the right counts of the first model.
 
-
-def _question(prompt: str) -> str:
-    (question,) = re.findall(r"\d+\+\d+=\?", prompt)
-    return question
+    `lost`: share of the problems that the first model solved in 64 samples and this one does not; `gained`:
+    share of those that it did not solve and this one does.
+    """
+    before_P, now_P = first_P > 0, right_P > 0
+    return {
+        **{f"pass@{k}": float(np.mean(pass_at_k(SAMPLES, right_P, k))) for k in KS},
+        "distinct_right": float(distinct_P.mean()),
+        "lost": _mean(~now_P[before_P]),
+        "gained": _mean(now_P[~before_P]),
+        **averages,
+    }

@@ -1,136 +1,205 @@
-"""The study's trainer of one process samples, scores and updates as verl's does."""
+"""The loop: its model is Qwen2, its gradient that of policy loss and `amir_loss`; it may stop anywhere."""
 
-import subprocess
-import sys
+import copy
 
-import pandas as pd
 import pytest
 import torch
 
 from amir_verl import AmirConfig, amir_loss
-from amir_verl.objective.anchors import step_preferences
-from benchmarks.study.grid import ARMS, CELLS, Run
-from benchmarks.study.loop import Trainer, preference_term, train
-from benchmarks.study.measures import read_problems
-from benchmarks.study.policy import Policy
-from benchmarks.study.report import RUNS
-from benchmarks.study.training import SAMPLED, Length, composed_run_of, make_model
+from amir_verl.demo import countdown
+from benchmarks.study.arms import arm
+from benchmarks.study.loop import Arm, Training, group_advantages, policy_loss, rare_rewards
+from benchmarks.study.measures import Grader, right_counts, row_of
+from benchmarks.study.policy import Responses
 
-CELL = CELLS["easy-20-right_wrong"]
-GROUP_N = torch.arange(4).repeat_interleave(4)
+PROBLEMS = countdown.problems(0, 4)
+GROUP, TOKENS = 4, 8
 
 
-@pytest.fixture(scope="module")
-def out(tmp_path_factory):
-    """A study's folder with a model that a few steps have taught the format."""
-    folder = tmp_path_factory.mktemp("study")
-    model = folder / "models" / "easy-20-0"
-    command = [sys.executable, "scripts/make_tiny.py", f"--out={model}", "--steps=60", "--carry-share=1"]
-    subprocess.run([*command, "--train=64", "--validation=8"], check=True, capture_output=True)
-    assert make_model(Run(CELL, ARMS["grpo"], 0), folder) == model  # kept, as it is there
-    assert len(pd.read_parquet(model / SAMPLED)) == 64
-    return folder
+def rewards(problems, responses):
+    """Some reward that differs inside groups, from the tokens alone."""
+    return (responses.token_NT[:, 0] % 3).float() / 2
 
 
-@pytest.fixture()
-def policy(out):
-    return Policy(out / "models" / "easy-20-0")
+def training(policy, arm, seed=0):
+    return Training(policy, arm, rewards, group=GROUP, tokens=TOKENS, seed=seed)
 
 
-def sampled(policy, seed=0):
-    questions = ["17+25=?", "48+36=?", "5+9=?", "66+77=?"]
-    return policy.sample(questions, 4, max_tokens=24, generator=torch.Generator().manual_seed(seed))
-
-
-def test_samples_end_where_they_end_and_come_again_with_the_same_numbers(policy):
-    first, again, other = sampled(policy), sampled(policy), sampled(policy, seed=1)
-    assert first.texts == again.texts != other.texts
-    eos, length = policy.tokenizer.eos_token_id, first.mask_NT.shape[1]
-    for token_L, mask_T in zip(first.token_NL, first.mask_NT, strict=True):
-        token_T = token_L[-length:]
-        assert not mask_T.int().diff().gt(0).any()  # one stretch from the first token on
-        last = int(mask_T.sum()) - 1
-        assert token_T[last] == eos or last + 1 == 24
-        assert eos not in token_T[:last]
-
-
-def test_log_probabilities_are_those_of_each_response_alone(policy):
-    responses = sampled(policy)
+def test_logits_are_those_of_transformers(policy):
+    prompt_PL = policy.encode([problem.question for problem in PROBLEMS])
     with torch.no_grad():
-        log_prob_NT, entropy_NT = policy.log_probs(responses)
-        for index, mask_T in enumerate(responses.mask_NT):
-            token_L = responses.token_NL[index, responses.attention_NL[index].bool()]
-            log_softmax_LV = policy.model(input_ids=token_L[None]).logits[0].log_softmax(-1)
-            alone_L = log_softmax_LV[:-1].gather(-1, token_L[1:, None])[:, 0]
-            length = int(mask_T.sum())
-            assert torch.allclose(log_prob_NT[index, :length], alone_L[-length:], atol=1e-5)
-    assert bool((entropy_NT[responses.mask_NT] > 0).all())
+        ours, theirs = policy(prompt_PL)[0], policy.qwen(input_ids=prompt_PL).logits
+    # float32 sums of a hundred terms in another order
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
-def test_the_term_has_the_gradient_of_the_loss():
-    live_N = torch.tensor([-0.2, -0.5, -0.1, -0.9]).requires_grad_()
-    reward_N, group_N = torch.tensor([1.0, 0.0, 0.5, 0.0]), torch.zeros(4, dtype=torch.long)
-    config, mask_NT = AmirConfig(beta=3.0), torch.ones(4, 1, dtype=torch.bool)
-    found = step_preferences(live_N.detach(), reward_N, group_N, mask_NT.any(-1), config)
-    (term_N,) = torch.autograd.grad(preference_term(found, live_N), live_N)
-    loss, _ = amir_loss(live_N[:, None], mask_NT, reward_N, group_N, config)
-    (loss_N,) = torch.autograd.grad(loss, live_N)
-    assert torch.allclose(term_N, loss_N, atol=1e-6) and bool(loss_N.abs().max() > 0.01)
+def test_log_probs_of_samples_are_those_of_a_pass_over_prompt_and_response(policy):
+    prompt_PL = policy.encode([problem.question for problem in PROBLEMS])
+    responses = policy.sample(prompt_PL, GROUP, tokens=TOKENS, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found_NT, entropy_NT = policy.log_probs(prompt_PL, responses)
+        whole_NL = torch.cat([prompt_PL.repeat_interleave(GROUP, 0), responses.token_NT], 1)
+        logits_NTV = policy.qwen(input_ids=whole_NL).logits[:, prompt_PL.shape[1] - 1 : -1]
+    log_softmax_NTV = logits_NTV.log_softmax(-1)
+    wanted_NT = log_softmax_NTV.gather(-1, responses.token_NT[..., None])[..., 0]
+    mask_NT = responses.mask_NT
+    torch.testing.assert_close(found_NT[mask_NT], wanted_NT[mask_NT], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(responses.log_prob_NT[mask_NT], wanted_NT[mask_NT], atol=1e-4, rtol=1e-4)
+    wanted_NT = torch.distributions.Categorical(logits=logits_NTV).entropy()
+    torch.testing.assert_close(entropy_NT[mask_NT], wanted_NT[mask_NT], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "arm", ["grpo", "paper", "amir_s1_r0.3", "gspo_amir", "advantage_l0.3", "grpo_kl0.1"]
-)
-def test_an_arm_trains_with_its_own_settings(arm, out):
-    folder = out / "models" / "easy-20-0"
-    policy = Policy(folder)
-    before = [parameter.clone() for parameter in policy.model.parameters()]
-    trainer = Trainer(policy, composed_run_of(Run(CELL, ARMS[arm], 0), folder, Length(2, 1)))
-    responses = sampled(policy)
-    reward_N = torch.tensor([1.0, 0.0, 0.0, 0.0] * 4)
-    metrics = trainer.step(responses, reward_N, GROUP_N)
-    moved = max(
-        (parameter - old).abs().max().item()
-        for parameter, old in zip(policy.model.parameters(), before, strict=True)
+def test_samples_are_drawn_as_often_as_their_probability_says(policy):
+    prompt_PL = policy.encode([PROBLEMS[0].question])
+    count = 20_000
+    drawn = policy.sample(prompt_PL, count, tokens=1, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted_V = policy(prompt_PL)[0][0, -1].softmax(-1)
+    found_V = torch.bincount(drawn.token_NT[:, 0], minlength=len(wanted_V)) / count
+    # Five standard deviations of a share among 20,000.
+    assert bool(((found_V - wanted_V).abs() < 5 * (wanted_V / count).sqrt() + 1e-4).all())
+
+
+def test_nothing_is_sampled_behind_the_end(policy):
+    prompt_PL = policy.encode([problem.question for problem in PROBLEMS])
+    responses = policy.sample(prompt_PL, 200, tokens=TOKENS, generator=torch.Generator().manual_seed(0))
+    ended_NT = (responses.token_NT == policy.end).cumsum(1) - (responses.token_NT == policy.end).int() > 0
+    assert ended_NT.any()
+    assert bool((responses.token_NT[ended_NT] == policy.pad).all())
+
+
+@pytest.mark.parametrize("pull", ["both", "chosen", "rejected"])
+@pytest.mark.parametrize("scale", ["raw", "group_std"])
+def test_the_gradient_of_a_step_is_policy_loss_plus_lambda_times_amir_loss(policy, monkeypatch, pull, scale):
+    config = AmirConfig(beta=2.0, pull=pull, lambda_target=3.0, beta_scale=scale)
+    found = training(policy, Arm(amir=config))
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: None)
+    monkeypatch.setattr(found.optimizer, "step", lambda: None)
+    metrics = found.step(PROBLEMS)
+
+    other = copy.deepcopy(policy)
+    other.zero_grad()
+    prompt_PL = other.encode([problem.question for problem in PROBLEMS])
+    responses = other.sample(prompt_PL, GROUP, tokens=TOKENS, generator=torch.Generator().manual_seed(0))
+    live_NT, _ = other.log_probs(prompt_PL, responses)
+    reward_N = rewards(PROBLEMS, responses)
+    advantage_N = group_advantages(reward_N.view(-1, GROUP), Arm())
+    loss = policy_loss(live_NT, live_NT.detach(), advantage_N, responses.mask_NT, Arm())
+    group_N = torch.arange(len(PROBLEMS)).repeat_interleave(GROUP)
+    term, _ = amir_loss(live_NT, responses.mask_NT, reward_N, group_N, config, old_log_prob=live_NT.detach())
+    (policy_NT,) = torch.autograd.grad(loss, live_NT, retain_graph=True)
+    (term_NT,) = torch.autograd.grad(term, live_NT, retain_graph=True)
+    assert metrics["amir/lambda"] == pytest.approx(
+        min(10.0, 3.0 * float(policy_NT.norm() / term_NT.norm())), rel=1e-4
     )
-    # Adam's first step moves each weight by the learning rate, and decays it by a hundredth of that.
-    assert 0.9 * ARMS[arm].learning_rate < moved < 1.1 * ARMS[arm].learning_rate
-    expected = {"grpo": 0.0, "grpo_kl0.1": 0.0, "amir_s1_r0.3": 0.3, "gspo_amir": 1.0}
-    if arm in expected:
-        assert metrics["amir/grad_ratio"] == pytest.approx(expected[arm], abs=1e-4)
-        assert metrics["amir/num_pairs"] == 12
-    assert ("amir/grad_ratio" in metrics) == (arm != "advantage_l0.3")
+    (loss + metrics["amir/lambda"] * term).backward()
+    for ours, wanted in zip(policy.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, wanted.grad, atol=1e-6, rtol=1e-3)
 
 
-@pytest.mark.parametrize("arm, loss_mode", [("grpo", "vanilla"), ("grpo", "amir_gspo"), ("gspo", "gspo")])
-def test_a_baseline_takes_the_step_of_its_loss_alone_and_gspos_first_step_is_grpos(arm, loss_mode, out):
-    folder = out / "models" / "easy-20-0"
-    policies = [Policy(folder), Policy(folder)]
-    config = composed_run_of(Run(CELL, ARMS[arm], 0), folder, Length(2, 1))
-    reward_N = torch.tensor([1.0, 0.0, 0.0, 1.0] * 4)
-    Trainer(policies[0], config).step(sampled(policies[0]), reward_N, GROUP_N)
-    config.actor_rollout_ref.actor.policy_loss.loss_mode = loss_mode
-    Trainer(policies[1], config).step(sampled(policies[1]), reward_N, GROUP_N)
-    for ours, plain in zip(*(policy.model.parameters() for policy in policies), strict=True):
-        assert torch.equal(ours, plain)
+def test_mini_batches_together_hold_every_pair_once(policy, monkeypatch):
+    """Without a step between them, the gradients of the term over two parts average to the whole's."""
+    sums = {}
+    for updates in (1, 2):
+        arm_ = Arm(amir=AmirConfig(policy_weight=0.0, lambda_schedule="constant"), updates=updates)
+        model = copy.deepcopy(policy)
+        found = training(model, arm_)
+        seen = []
+        monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: None)
+        monkeypatch.setattr(
+            found.optimizer,
+            "step",
+            lambda model=model, seen=seen: seen.append([p.grad.clone() for p in model.parameters()]),
+        )
+        found.step(PROBLEMS)
+        assert len(seen) == updates
+        sums[updates] = [torch.stack(parts).mean(0) for parts in zip(*seen, strict=True)]
+    for whole, halves in zip(sums[1], sums[2], strict=True):
+        torch.testing.assert_close(whole, halves, atol=1e-6, rtol=1e-3)
 
 
-def test_a_run_has_the_figures_of_verls(out):
-    figures = train(Run(CELL, ARMS["amir_b5_r1"], 0), out, Length(2, 1))
-    settings = {"trainer", "cell", "arm", "seed", "num_steps", "overrides", "learning_rate"}
-    assert set(figures) == set(pd.read_parquet(RUNS).columns) - settings
-    assert figures["steps"] == [0, 1, 2] and len(figures["pass@1"]) == 3 and len(figures["lambda"]) == 2
-    again = train(Run(CELL, ARMS["amir_b5_r1"], 0), out, Length(2, 1))
-    assert again["pass@1"] == figures["pass@1"]
-    assert len(read_problems(out / "models" / "easy-20-0" / "validation.parquet")) == 8
+@pytest.mark.parametrize("name", ["grpo", "chosen_b2_r3+entropy_0.03", "published", "grpo+kl_0.1+updates_2"])
+def test_a_training_that_was_stopped_goes_on_to_the_same_policy(policy, name):
+    straight = training(copy.deepcopy(policy), arm(name))
+    for _ in range(3):
+        straight.step(PROBLEMS)
+    broken = training(copy.deepcopy(policy), arm(name))
+    broken.step(PROBLEMS)
+    resumed = training(copy.deepcopy(policy), arm(name))
+    resumed.load_state_dict(copy.deepcopy(broken.state_dict()))
+    for _ in range(2):
+        resumed.step(PROBLEMS)
+    for ours, wanted in zip(resumed.policy.parameters(), straight.policy.parameters(), strict=True):
+        torch.testing.assert_close(ours, wanted, atol=1e-6, rtol=1e-5)
 
 
-def test_a_grid_goes_on_where_it_was_stopped(out):
-    command = [sys.executable, "-m", "benchmarks.study", "--grid=small", "--trainer=loop", f"--out={out}"]
-    command += ["--steps=1", "--validate-every=1", "--seeds=0", "--cells", CELL.name, "--arms"]
-    first = subprocess.run([*command, "grpo"], check=True, capture_output=True, text=True).stdout
-    assert first.startswith("1 runs, 0 of them done") and f"{CELL.name}/grpo/0: " in first
-    again = subprocess.run([*command, "grpo", "paper"], check=True, capture_output=True, text=True).stdout
-    assert again.startswith("2 runs, 1 of them done")
-    rows = pd.read_parquet(out / "runs.parquet")
-    assert list(zip(rows["trainer"], rows["arm"], strict=True)) == [("loop", "grpo"), ("loop", "paper")]
+def test_arms_of_a_seed_share_their_samples(policy):
+    """GRPO and AMIR without a term's weight are one training."""
+    weightless = Arm(amir=AmirConfig(lambda_schedule="constant", lambda_value=0.0))
+    one, other = training(copy.deepcopy(policy), Arm()), training(copy.deepcopy(policy), weightless)
+    for _ in range(2):
+        one.step(PROBLEMS)
+        other.step(PROBLEMS)
+    for ours, wanted in zip(one.policy.parameters(), other.policy.parameters(), strict=True):
+        torch.testing.assert_close(ours, wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_rare_right_answers_keep_their_reward():
+    reward_PG, mean_PG = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[-1.0, -3.0, -2.0]])
+    torch.testing.assert_close(rare_rewards(reward_PG, mean_PG, 0.5), torch.tensor([[0.5, 1.0, 0.0]]))
+
+
+def test_names_of_arms():
+    assert arm("grpo") == Arm()
+    assert arm("chosen_b2_r3+lr_1e-4").amir == AmirConfig(beta=2.0, lambda_target=3.0, pull="chosen")
+    assert arm("both_s1_r1").amir == AmirConfig(beta=1.0, beta_scale="group_std")
+    assert arm("grpo+lr_1e-4+updates_4") == Arm(learning_rate=1e-4, updates=4)
+    for wrong in ("ppo", "chosen_b2", "grpo+speed_3", "grpo+entropy"):
+        with pytest.raises(ValueError, match="names no arm"):
+            arm(wrong)
+
+
+def test_measures_count_right_and_distinct_answers(policy):
+    class Short:
+        """Right: an answer that begins with a word of one letter."""
+
+        question = PROBLEMS[0].question
+
+        def is_right(self, response: str) -> bool:
+            return bool(response) and len(response.split()[0]) == 1
+
+    problems = [Short(), Short()]
+    grader = Grader(policy, "right_wrong", 0)
+    right_P, distinct_P, averages = right_counts(
+        policy, problems, grader, tokens=2, generator=torch.Generator().manual_seed(0)
+    )
+    prompt_PL = policy.encode([problem.question for problem in problems])
+    responses = policy.sample(prompt_PL, 64, tokens=2, generator=torch.Generator().manual_seed(0))
+    rows = [tuple(row) for row in responses.token_NT.tolist()]
+    for place in range(2):
+        good = [r for r in rows[64 * place : 64 * place + 64] if problems[0].is_right(policy.decode(r))]
+        assert (right_P[place], distinct_P[place]) == (len(good), len(set(good)))
+    row = row_of(right_P, distinct_P, averages, first_P=right_P * 0 + [0, 3])
+    assert row["pass@1"] == pytest.approx(right_P.mean() / 64)
+    assert row["pass@64"] == 1.0 and row["lost"] == 0.0 and row["gained"] == 1.0
+    assert 0.0 < row["entropy"] < 5.0
+
+
+def test_noise_turns_one_verdict_in_ten_and_goes_on_where_it_stopped(policy):
+    class Always:
+        question = PROBLEMS[0].question
+
+        def is_right(self, response: str) -> bool:
+            return True
+
+    grader = Grader(policy, "noisy", 0)
+    token_NT = torch.zeros(4000, 2, dtype=torch.long)
+    responses = Responses(token_NT, token_NT == 0, token_NT.float())
+    state = grader.state_dict()
+    first_N = grader([Always()], responses)
+    # Five standard deviations of a share of 0.1 among 4,000.
+    assert float(first_N.mean()) == pytest.approx(0.9, abs=0.024)
+    grader.load_state_dict(state)
+    assert torch.equal(grader([Always()], responses), first_N)
+    with pytest.raises(ValueError, match="reward must be"):
+        Grader(policy, "kind", 0)

@@ -1,0 +1,61 @@
+"""Arms by name, so that a grid is a list of words.
+
+`grpo`, `both_b5_r1` (AMIR: pull, slope per nat, gradient ratio), `chosen_s1_r3` (slope in spreads of a
+group), `published` (the paper's settings), `alone_b5_l1` (preferences alone, lambda 1); with `+` further
+changes: `lr_1e-4`, `entropy_0.03`, `kl_0.1`, `rarity_0.5`, `positive_0.3`, `high_0.28`, `updates_4`, `dr_1`.
+"""
+
+import re
+from dataclasses import replace
+
+from amir_verl.config import AmirConfig
+from benchmarks.study.loop import Arm
+
+_PREFERENCES = re.compile(r"(both|chosen|rejected)_([bs])([\d.]+)_r([\d.]+)")
+_ALONE = re.compile(r"alone_b([\d.]+)_l([\d.]+)")
+_CHANGES = {
+    "lr": "learning_rate",
+    "entropy": "entropy",
+    "kl": "kl",
+    "rarity": "rarity",
+    "positive": "positive",
+    "high": "clip_high",
+    "updates": "updates",
+    "dr": "norm_by_std",
+}
+_SLOPES = {"b": "raw", "s": "group_std"}
+
+
+def arm(name: str) -> Arm:
+    """The arm of a name.
+
+    Raises:
+        ValueError: unknown.
+    """
+    first, *changes = name.split("+")
+    if (
+        first not in ("grpo", "published")
+        and not _PREFERENCES.fullmatch(first)
+        and not _ALONE.fullmatch(first)
+    ):
+        raise ValueError(f"{name!r} names no arm: {first!r} is unknown")
+    found = Arm(amir=_preferences(first))
+    for change in changes:
+        key, _, value = change.partition("_")
+        if key not in _CHANGES or not value:
+            raise ValueError(f"{name!r} names no arm: {change!r} is unknown")
+        number = {"updates": int, "dr": lambda text: text != "1"}.get(key, float)(value)
+        found = replace(found, **{_CHANGES[key]: number})
+    return found
+
+
+def _preferences(first: str) -> AmirConfig | None:
+    if first == "published":
+        return AmirConfig(beta=0.2, lambda_schedule="loss_ratio")
+    if match := _ALONE.fullmatch(first):
+        beta, value = map(float, match.groups())
+        return AmirConfig(beta=beta, policy_weight=0.0, lambda_schedule="constant", lambda_value=value)
+    if match := _PREFERENCES.fullmatch(first):
+        pull, scale, beta, ratio = match.groups()
+        return AmirConfig(pull=pull, beta_scale=_SLOPES[scale], beta=float(beta), lambda_target=float(ratio))
+    return None
