@@ -1,7 +1,7 @@
 """Make a tiny model that is right now and then, and the problems to train and validate it on.
 
-Writes a Hugging Face folder (model, tokenizer, chat template) with train.parquet and validation.parquet in it.
-What is there is kept.
+Writes a Hugging Face folder (model, tokenizer, chat template) with train.parquet and validation.parquet in
+it. What is there is kept.
 
 --task countdown    reach a target from four numbers: many answers are right, and the model finds one in about
                     one try of ten, and in 64 tries for most problems.
