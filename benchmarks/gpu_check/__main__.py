@@ -63,7 +63,9 @@ PARTS = (
         "update",
         "the actor's update with AMIR over the same update without",
         _module("update_overhead", *_QWEN, "--response", "448", "--micro-batch", "4", "--repeats", "7"),
-        _module("update_overhead", "--groups", "8", "--responses", "16", "--layers", "1", "--repeats", "3"),
+        _module(
+            "update_overhead", *"--groups 8 --responses 16 --layers 1 --micro-batch 8 --repeats 3".split()
+        ),
         330,
     ),
     Part(
