@@ -62,8 +62,13 @@ class MemoryQueue:
 
 def _copied(column: Any) -> Any:
     if isinstance(column, Tensor) and column.is_nested:
+        # With the longest length known: to pad without it takes time quadratic in the rows.
+        length = column.offsets().diff()
         return torch.nested.nested_tensor_from_jagged(
-            column.values().clone(), offsets=column.offsets().clone()
+            column.values().clone(),
+            offsets=column.offsets().clone(),
+            min_seqlen=int(length.min()),
+            max_seqlen=int(length.max()),
         )
     if isinstance(column, Tensor):
         return column.clone()

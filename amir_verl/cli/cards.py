@@ -6,20 +6,18 @@ prints `GPUS GPU_MEMORY_GB OFFLOAD TOKENS TP UTILISATION FLASH` for recipes/comm
 variables as they are; an empty one is chosen here. Without arguments: the table of docs/recipes.md.
 """
 
+import argparse
 import importlib.util
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from amir_verl.cli import complain
 from amir_verl.cli.memory import GB, OFFLOAD, Estimate, plan
 from amir_verl.cli.model_shapes import PUBLISHED, ModelShape
 
 ASSUMED_GB = 80
-NO_FLASH_ATTENTION = (
-    "flash-attn is missing: log-probabilities are taken token by token (1 to 2 minutes a step of 64 x 8) and "
-    "packed batches need a mask of tokens x tokens"
-)
 
 
 class Cards(NamedTuple):
@@ -48,7 +46,7 @@ def flash_attention_is_there() -> bool:
 
 
 def plan_recipe(shape: ModelShape, variables: Mapping[str, str], *, flash_attention: bool) -> Estimate:
-    """The plan for a recipe's variables, of which an empty or missing one is chosen.
+    """The plan for a recipe's variables; what is empty or missing is chosen.
 
     Raises:
         ValueError: a variable that is no number, or nothing fits; one line.
@@ -71,16 +69,10 @@ def plan_recipe(shape: ModelShape, variables: Mapping[str, str], *, flash_attent
         except ValueError:
             raise ValueError(f"{name} must be a number, got '{text}'") from None
 
-    gpus, gigabytes = whole("GPUS"), whole("GPU_MEMORY_GB")
-    if gpus is None or gigabytes is None:
-        cards = find_cards()
-        if not cards.found and gigabytes is None:
-            print(f"no nvidia-smi here: GPU_MEMORY_GB={ASSUMED_GB} is assumed", file=sys.stderr)
-        gpus, gigabytes = gpus or cards.count, gigabytes or cards.gigabytes
     return plan(
         shape,
-        card=gigabytes * GB,
-        gpus=gpus,
+        card=(whole("GPU_MEMORY_GB") or ASSUMED_GB) * GB,
+        gpus=whole("GPUS") or 1,
         nodes=whole("NNODES") or 1,
         lora_rank=whole("LORA_RANK", 0) or 0,
         longest=(whole("PROMPT_LENGTH") or 1024) + (whole("RESPONSE_LENGTH") or 1024),
@@ -190,17 +182,29 @@ def _gb(size: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--prog", default="cards", help="who asks, for messages")
+    parser.add_argument("model", nargs="?", choices=PUBLISHED)
+    parser.add_argument("variables", nargs="*", metavar="NAME=VALUE")
+    args = parser.parse_args(arguments)
+    if args.model is None:
         print(table())
         return 0
     flash_attention = flash_attention_is_there()
-    variables = dict(word.split("=", 1) for word in words[1:])
+    given = {name: value for name, _, value in (word.partition("=") for word in args.variables) if value}
+    assumed = False
+    if not {"GPUS", "GPU_MEMORY_GB"} <= given.keys():
+        cards = find_cards()
+        assumed = not cards.found and "GPU_MEMORY_GB" not in given
+        given = {"GPUS": str(cards.count), "GPU_MEMORY_GB": str(cards.gigabytes)} | given
     try:
-        run = plan_recipe(PUBLISHED[words[0]], variables, flash_attention=flash_attention)
+        run = plan_recipe(PUBLISHED[args.model], given, flash_attention=flash_attention)
     except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return complain(args.prog, error, status=2)
+    if assumed:
+        print(f"{args.prog}: no nvidia-smi here: GPU_MEMORY_GB={ASSUMED_GB} is assumed", file=sys.stderr)
     card, flash = round(run.card / GB), int(flash_attention)
     print(run.gpus, card, run.offload, run.tokens, run.tensor_parallel, f"{run.utilisation:g}", flash)
     return 0

@@ -28,9 +28,9 @@ HIDDEN_SIZE, LAYERS = 96, 3
 def build_word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     """A tokenizer with one token a word and the space before it.
 
-    The words are added tokens. For a Qwen2 model AutoTokenizer makes a byte-pair tokenizer of what it finds in
-    the folder, whatever class was saved (transformers 5.10, auto/tokenization_auto.py:350), and added tokens
-    are what stays of it. Text of other words is left out.
+    The words are added tokens: for a Qwen2 model AutoTokenizer builds a byte-pair tokenizer whatever the
+    folder holds (transformers 5.10, auto/tokenization_auto.py:350), and keeps nothing but those. Other words
+    are left out of a text.
     """
     special = [PAD, END, START, UNKNOWN]
     core = Tokenizer(models.BPE(vocab={word: index for index, word in enumerate(special)}, merges=[]))
