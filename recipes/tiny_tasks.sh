@@ -45,5 +45,6 @@ make_task() { # after choose_task; PYTHON
       "$PYTHON" scripts/prepare_data.py gsm8k --source "$source" --out "$(dirname "$VAL")"
     fi
   fi
-  "$PYTHON" scripts/make_tiny.py --task "$task" --architecture "$ARCH" --seed "$SEED" --out "$TINY"
+  # Threads that wait for each other cost a tiny model more than they give.
+  OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} "$PYTHON" scripts/make_tiny.py --task "$task" --architecture "$ARCH" --seed "$SEED" --out "$TINY"
 }
