@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from amir_verl.demo import countdown
 from amir_verl.demo.model import END, PAD, START, build_model, save_model
 
-UNKNOWN = "<|unknown|>"
+NEWLINE = "\n"  # verl asks that Qwen's newline be one token (verl/utils/tokenizer/continuous_token.py:556)
 # No role and no end after a question: at this size every token of a prompt costs as much as one of an answer.
 CHAT_TEMPLATE = (
     "{% for message in messages %} {{ message['content'] }}"
@@ -32,16 +32,16 @@ def build_word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     folder holds (transformers 5.10, auto/tokenization_auto.py:350), and keeps nothing but those. Other words
     are left out of a text.
     """
-    special = [PAD, END, START, UNKNOWN]
+    special = [PAD, END, START]
     core = Tokenizer(models.BPE(vocab={word: index for index, word in enumerate(special)}, merges=[]))
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens(special)
-    core.add_tokens([AddedToken(f" {word}", normalized=False, special=False) for word in words])
+    plain = [NEWLINE, *(f" {word}" for word in words)]
+    core.add_tokens([AddedToken(token, normalized=False, special=False) for token in plain])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=PAD,
         eos_token=END,
-        unk_token=UNKNOWN,
         additional_special_tokens=[START],
         clean_up_tokenization_spaces=False,
     )

@@ -111,7 +111,7 @@ def test_the_picture_has_every_run_in_every_panel_and_seeds_share_a_colour():
     with charts.chart_style():
         figure = charts.pass_at_k_courses(curves, [8, 64])
     shown = [axis for axis in figure.axes if axis.get_visible()]
-    assert [axis.get_title() for axis in shown] == [
+    assert [axis.get_title(loc="left") for axis in shown] == [
         "pass@1 over steps",
         "pass@8 over steps",
         "pass@64 over steps",
