@@ -195,7 +195,8 @@ def test_missing_gpu_kernels_are_said_and_fail_nothing():
     assert status == 0
     lines = text.splitlines()
     assert [line for line in lines if line.startswith("slow")] == [
-        "slow  flash-attn     missing: log-probabilities are taken token by token: 1 to 2 minutes a step of 64 x 8",
+        "slow  flash-attn     missing: log-probabilities are taken token by token: "
+        "1 to 2 minutes a step of 64 x 8",
         "slow  cupy           missing: amir_separate_async has no way to send its weights",
     ]
     assert "      to add flash-attn: bash /src/scripts/install.sh gpu-kernels /env" in lines
