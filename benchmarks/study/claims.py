@@ -35,4 +35,52 @@ class Claim:
         return "holds" if low > 0 and p < 0.05 else "open"
 
 
-CLAIMS: tuple[Claim, ...] = ()
+ONE_SIDED, DEFAULT, ENTROPY, FLAT = "chosen_b2_r3", "both_b5_r1", "grpo+entropy_0.03", "chosen_b0.2_r3"
+
+
+def _claims(task: str, mark: str) -> tuple[Claim, ...]:
+    """The claims for a task with room. Each would be refuted by the opposite sign."""
+    return (
+        Claim(
+            f"{mark}1",
+            "GRPO loses problems that the first model solves",
+            task,
+            "grpo",
+            None,
+            "pass@64",
+            "lower",
+        ),
+        *(
+            Claim(f"{mark}{n}{part}", text, task, arm, against, figure, "higher")
+            for n, text, arm, against in (
+                (2, "AMIR's defaults keep more than GRPO at equal pass@1", DEFAULT, "grpo"),
+                (3, "one-sided AMIR keeps more than GRPO at equal pass@1", ONE_SIDED, "grpo"),
+                (4, "one-sided AMIR keeps more than an entropy bonus at equal pass@1", ONE_SIDED, ENTROPY),
+                (5, "one-sided AMIR keeps more than the defaults at equal pass@1", ONE_SIDED, DEFAULT),
+                (6, "it is the slope: beta 2 keeps more than beta 0.2 at equal pass@1", ONE_SIDED, FLAT),
+            )
+            for part, figure in (("a", "pass@8"), ("b", "pass@64"))
+        ),
+        Claim(
+            f"{mark}7",
+            "one-sided AMIR keeps what the first model solves",
+            task,
+            ONE_SIDED,
+            None,
+            "pass@64",
+            "not lower",
+        ),
+        Claim(
+            f"{mark}8",
+            "at equal steps GRPO is ahead in pass@1",
+            task,
+            ONE_SIDED,
+            "grpo",
+            "pass@1",
+            "lower",
+            same_steps=True,
+        ),
+    )
+
+
+CLAIMS = (*_claims("countdown", "C"), *_claims("paths", "P"))
