@@ -1,6 +1,6 @@
 """AMIR for verl: implicit preferences from the rewards of a rollout group.
 
-Public names, loaded when first asked for so that the data and evaluation tools need no torch:
+Public names, loaded on first use so that the data and evaluation tools need no torch:
 
 - `AmirConfig`: the settings, validated.
 - `amir_loss`: the preference loss for one process and any trainer.

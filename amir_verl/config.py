@@ -23,8 +23,8 @@ class AmirConfig:
 
     Args:
         beta: slope of the sigmoid, per nat of mean log-probability (see `beta_scale`). Above 0.
-        beta_scale: `raw`: beta as given. `group_std`: beta is divided by the spread of the mean
-            log-probability inside a group, measured each step at the old policy.
+        beta_scale: `raw`: beta as given. `group_std`: beta is divided by the spread of the responses' mean
+            log-probabilities (not of their rewards) inside a group, measured each step at the old policy.
         reward_margin: a pair needs a reward gap above this, in units of the raw reward. At least 0.
         pair_mining: which pairs of a group are kept. `all`; `topk`: the `top_k` best against the rest;
             `adjacent`: neighbouring reward levels; `best_worst`: the best level against the worst.

@@ -1,7 +1,21 @@
 """Every registration of the plugin, in one place; verl loads this module in each process on `import verl`.
 
-Nothing heavy is imported here. The names are put into verl's registries when verl itself imports the module
-that holds them (importing the trainer up front would make `import verl` seconds slower in every Ray worker).
+| moment | what verl calls | our file |
+|---|---|---|
+| `import verl`, in every process | the entry point `verl.plugins` | plugin.py |
+| before Ray starts | `validate_config` | trainer/preflight.py |
+| the trainer is built | the trainer mode `amir_sync` (or another) | trainer/driver.py |
+| rewards and log-probabilities are there | `_compute_advantage` | trainer/driver.py, step.py; objective/ |
+| inside it, before advantages | `compute_advantage_for_multi_trajectories` | trainer/advantage_call.py |
+| each micro-batch | the loss function, in it the policy loss `amir_grpo` | trainer/worker_loss.py |
+| the update is done | `_update_actor` returns | trainer/driver.py |
+| a checkpoint is saved or loaded | `_save_checkpoint`, `_load_checkpoint` | recovery/ |
+| all along | a thread asks for vLLM's and Ray's health | recovery/watchdog.py |
+| +amir=advantage: advantages | the estimator `amir_grpo` | trainer/advantage_estimator.py |
+| +amir=ranked: rollouts | the agent loop `ranked_replay` | ranked/replay.py |
+
+Imports nothing heavy. Names go into verl's registries when verl itself imports the module that holds them:
+importing the trainer up front would make `import verl` seconds slower in every Ray worker.
 """
 
 import os
@@ -14,7 +28,7 @@ from packaging.specifiers import SpecifierSet
 try:
     import wrapt
 except ImportError:
-    # Said here, as verl reports the error at DEBUG level alone.
+    # Said here, because verl reports the error only at DEBUG level.
     print("amir-verl: AMIR is off, wrapt is missing: pip install wrapt", file=sys.stderr)
     raise
 
@@ -39,10 +53,10 @@ def _register_estimators(core_algos: Any) -> None:
     core_algos.register_adv_est("best_of_group")(best_of_group_advantage)
 
 
-def _open_rows(v1_utils: Any) -> None:
-    from amir_verl.trainer import advantage_estimator
+def _watch_advantages(v1_utils: Any) -> None:
+    from amir_verl.trainer.advantage_call import wrap_advantage_call
 
-    advantage_estimator.install(v1_utils)
+    wrap_advantage_call(v1_utils)
 
 
 def _register_trainers(_: Any) -> None:
@@ -55,9 +69,9 @@ def _register_agent_loops(_: Any) -> None:
 
 
 def _check_runs(verl_config: Any) -> None:
-    from amir_verl.trainer import preflight
+    from amir_verl.trainer.preflight import check_before_ray
 
-    preflight.install(verl_config, mode_checks={"amir_ranked": _check_ranked_run})
+    check_before_ray(verl_config, mode_checks={"amir_ranked": _check_ranked_run})
 
 
 def _check_ranked_run(config: Any) -> None:
@@ -76,6 +90,9 @@ def _load() -> None:
             file=sys.stderr,
         )
         return
+    from amir_verl.platform import weight_socket
+
+    weight_socket.install(verl.__version__)
     if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
         from amir_verl.platform import cpu, patches
 
@@ -83,7 +100,7 @@ def _load() -> None:
         patches.install()
     wrapt.register_post_import_hook(_register_losses, "verl.trainer.ppo.core_algos")
     wrapt.register_post_import_hook(_register_estimators, "verl.trainer.ppo.core_algos")
-    wrapt.register_post_import_hook(_open_rows, "verl.trainer.ppo.v1.utils")
+    wrapt.register_post_import_hook(_watch_advantages, "verl.trainer.ppo.v1.utils")
     wrapt.register_post_import_hook(_register_trainers, "verl.trainer.ppo.v1")
     wrapt.register_post_import_hook(_register_agent_loops, "verl.experimental.agent_loop.agent_loop")
     wrapt.register_post_import_hook(_check_runs, "verl.utils.config")

@@ -33,17 +33,48 @@ from amir_verl.trainer.worker_loss import (
 )
 
 CONFIG = AmirConfig()
-VOCABULARY = 2048
+# Shapes of models, under the names of Qwen2's configuration: one for a CPU, and two that are published.
+MODELS = {
+    "small": {
+        "vocab_size": 2048,
+        "hidden_size": 256,
+        "intermediate_size": 1024,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": False,
+    },
+    "qwen2-0.5b": {
+        "vocab_size": 151936,
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+    },
+    "qwen2-1.5b": {
+        "vocab_size": 151936,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+    },
+}
 
 
 class Size(NamedTuple):
-    """Responses of the batch, tokens of a prompt, most tokens of a response, layers, micro-batch rows."""
+    """Responses of the batch, tokens of a prompt, most tokens of a response, layers (of the small model),
+    rows of a micro-batch, and the model. Large ones recompute their activations, as in a training.
+    """
 
     responses: int
     prompt: int
     response: int
     layers: int
     micro_batch: int
+    model: str = "small"
 
 
 class Actor(NamedTuple):
@@ -86,22 +117,15 @@ def build_actor(folder: Path, size: Size) -> Actor:
 
     logging.disable_progress_bar()
     torch.manual_seed(0)
-    shape = Qwen2Config(
-        vocab_size=VOCABULARY,
-        hidden_size=256,
-        intermediate_size=1024,
-        num_hidden_layers=size.layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=size.prompt + size.response,
-    )
+    sizes = {"num_hidden_layers": size.layers} | MODELS[size.model]
+    shape = Qwen2Config(**sizes, max_position_embeddings=size.prompt + size.response)
     Qwen2ForCausalLM(shape).save_pretrained(folder)
     overrides = [
         *(["+platform=cpu"] if on_host else []),
         "+amir=grpo",
         f"actor_rollout_ref.model.path={folder}",
         "+actor_rollout_ref.model.load_tokenizer=false",
-        "actor_rollout_ref.model.enable_gradient_checkpointing=false",
+        f"actor_rollout_ref.model.enable_gradient_checkpointing={size.model != 'small'}",
         "actor_rollout_ref.model.use_remove_padding=false",
         "++actor_rollout_ref.model.override_config.attn_implementation=sdpa",
         "actor_rollout_ref.actor.strategy=fsdp2",
@@ -141,7 +165,8 @@ def rollout(actor: Actor, size: Size, *, seed: int) -> TensorDict:
 
     generator = torch.Generator().manual_seed(seed)
     length_N = torch.randint(size.response // 2, size.response + 1, (size.responses,), generator=generator)
-    rows = [torch.randint(VOCABULARY, (size.prompt + int(n),), generator=generator) for n in length_N]
+    vocabulary = MODELS[size.model]["vocab_size"]
+    rows = [torch.randint(vocabulary, (size.prompt + int(n),), generator=generator) for n in length_N]
     mask = _jagged([torch.ones(int(n), dtype=torch.long) for n in length_N])
     data = TensorDict(
         {

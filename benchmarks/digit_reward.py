@@ -1,4 +1,4 @@
-"""A reward for timing runs: costs nothing and differs between the responses of a random model."""
+"""A reward for timed runs: free, and different between a random model's responses."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""What the plugin adds to `import verl`, which every process of a run pays, Ray's workers too.
+"""What the plugin adds to `import verl`; every process of a run pays it, Ray's workers included.
 
 python -m benchmarks.import_time [--quick]
 
-Fresh interpreters in turns, with the plugin and with verl's plugins turned off.
+Fresh interpreters in turn, with the plugin and with verl's plugins turned off.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Interleaved timing, and the lines that every benchmark ends with.
 
-Variants run in turns, so that what else the machine does falls on all of them alike, and a ratio is the
-median of the ratios of neighbouring runs: neither one slow run nor a slow minute moves it.
+Variants take turns, so other load hits all of them alike. A ratio is the median of the ratios of neighbouring
+runs: neither one slow run nor a slow minute moves it.
 """
 
 import os
@@ -22,7 +22,7 @@ class Times(NamedTuple):
 
 
 def interleaved(variants: Mapping[str, Callable[[], object]], *, repeats: int) -> dict[str, Times]:
-    """Run every variant once untimed, then all of them in turns, the order reversed every other turn."""
+    """Run every variant once untimed, then all in turn, reversing the order every other turn."""
     for run in variants.values():
         run()
     times = {name: Times([], []) for name in variants}
@@ -38,19 +38,19 @@ def interleaved(variants: Mapping[str, Callable[[], object]], *, repeats: int) -
 
 
 def clock() -> tuple[float, float]:
-    """Seconds by the clock and on the CPU, after the accelerator, if any, has done its queue."""
+    """Seconds by the clock and on the CPU, once the accelerator, if any, has finished its queue."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter(), time.process_time()
 
 
 def ratio(above: list[float], below: list[float]) -> float:
-    """Median of the ratios of runs made in the same turn."""
+    """Median ratio of runs of the same turn."""
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
 def spread(above: list[float], below: list[float]) -> float:
-    """Half the distance between the quartiles of the ratios: how far to trust their median."""
+    """Half the interquartile range of the ratios: how far to trust their median."""
     ratios = [a / b for a, b in zip(above, below, strict=True)]
     if len(ratios) < 2:
         return 0.0

@@ -13,9 +13,9 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_increase(run: Callable[[], object]) -> float | None:
-    """MiB by which `run` rises above the memory held before: CUDA's, else resident. None: not to be had here.
+    """MiB that `run` adds at its peak to the memory held before: CUDA's, else resident. None: not measurable.
 
-    Resident memory is Linux's: its high-water mark can be set back between calls.
+    Resident memory needs Linux, which can reset its high-water mark between calls.
     """
     gc.collect()
     if torch.cuda.is_available():
@@ -25,7 +25,7 @@ def peak_increase(run: Callable[[], object]) -> float | None:
         run()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     try:
-        # Freed memory that the C library keeps would hide what the call takes anew.
+        # Freed memory kept by the C library would hide what the call allocates.
         ctypes.CDLL(None).malloc_trim(0)
         CLEAR.write_text("5")
         before = _status("VmRSS")
@@ -36,10 +36,10 @@ def peak_increase(run: Callable[[], object]) -> float | None:
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library keep freed memory instead of handing it back to the kernel; whether it could.
+    """Make the C library keep freed memory instead of returning it to the kernel; whether it could.
 
-    Handing back and fetching anew costs page faults, as many as the history of the heap happens to call
-    for: in calls of milliseconds up to as much as the work itself.
+    Returning and fetching it again costs page faults, how many depends on the heap's history: for calls of
+    milliseconds, up to as much as the work itself.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -14,7 +14,7 @@ SEED = 1
 
 
 class RunSize(NamedTuple):
-    """Steps; prompts of a step, responses of a prompt, tokens of a response; model width and layers."""
+    """Steps; prompts per step, responses per prompt, tokens per response; model width and layers."""
 
     steps: int
     prompts: int
@@ -25,7 +25,7 @@ class RunSize(NamedTuple):
 
 
 def write_inputs(folder: Path, size: RunSize) -> None:
-    """Model, tokenizer and questions; the model is random, since only its work is timed."""
+    """Model, tokenizer and questions; the model is random, since only its speed matters."""
     import pandas as pd
     from transformers.utils import logging
 
@@ -44,7 +44,7 @@ def write_inputs(folder: Path, size: RunSize) -> None:
 def train(
     folder: Path, name: str, overrides: list[str], size: RunSize, *, limit: float
 ) -> list[dict[str, float]]:
-    """Train with verl's own entry point in a process of its own; the metrics of each step.
+    """Train with verl's own entry point in a separate process; the metrics of each step.
 
     Raises:
         RuntimeError: the run failed or took more than `limit` seconds (vLLM may wait for ever for weights
@@ -97,11 +97,11 @@ def _settings(folder: Path, size: RunSize) -> list[str]:
         f"actor_rollout_ref.actor.ppo_mini_batch_size={size.prompts}",
         f"actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu={min(rows, 32)}",
         f"actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu={min(rows, 32)}",
-        # Small: the policy should keep the work of a step as it is.
+        # Small, so that the work of a step does not change.
         "actor_rollout_ref.actor.optim.lr=1e-6",
         f"actor_rollout_ref.rollout.n={size.responses}",
         f"actor_rollout_ref.rollout.max_model_len={longest}",
-        # Every response runs to the limit: both runs generate and train on equally many tokens.
+        # Every response runs to the limit, so both runs generate and train on equally many tokens.
         "actor_rollout_ref.rollout.ignore_eos=true",
         "trainer.logger=[file]",
         "trainer.val_before_train=false",

@@ -1,9 +1,23 @@
 # What the recipes share; sourced by each of them, never run. Functions of the first part read environment
 # variables and set an array of verl overrides; run_recipe puts them together for a model that is trained on GPUs.
 # docs/recipes.md lists the variables.
-source recipes/gpu_memory.sh
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+SELF=$(basename "${BASH_SOURCE[1]}") # the script that sources this one
 
-refuse() { echo "$(basename "$0"): $1" >&2; exit 2; }
+refuse() { echo "$SELF: $1" >&2; exit 2; }
+case ${DRY_RUN:-0} in 0 | 1 | args) ;; *) refuse "DRY_RUN must be 0, 1 or args, got '$DRY_RUN'" ;; esac
+
+find_python() { # -> PYTHON where the user did not say: the checkout's, the one here, or the shell's
+  local candidate
+  for candidate in "${HERE%/*}/.venv/bin/python" .venv/bin/python "$(command -v python3)"; do
+    [ -n "${PYTHON:-}" ] || [ ! -x "$candidate" ] || PYTHON=$candidate
+  done
+  [ -n "${PYTHON:-}" ] || refuse "no python3 here: set PYTHON to one that has amir-verl"
+}
+
+choose_platform() { # PLATFORM
+  case $PLATFORM in gpu) ;; cpu) export VERL_PLATFORM=cpu ;; *) refuse "PLATFORM must be gpu or cpu, got '$PLATFORM'" ;; esac
+}
 
 whole_numbers() { # names of variables
   local name
@@ -75,7 +89,7 @@ keep_metrics() { # verl's file logger empties its file: what a resumed run has b
   [ -z "$kept" ] || printf '%s\n' "$kept" >"${VERL_FILE_LOGGER_PATH%.jsonl}-to-$step.jsonl"
 }
 
-launch() { # "$@": the overrides. DRY_RUN=1 checks and prints, DRY_RUN=args prints the overrides alone, NUL between them
+launch() { # "$@": the overrides. DRY_RUN=1 checks, then prints the command; DRY_RUN=args prints the overrides, NUL after each
   case ${DRY_RUN:-0} in
     0)
       mkdir -p "$OUT"
@@ -83,7 +97,7 @@ launch() { # "$@": the overrides. DRY_RUN=1 checks and prints, DRY_RUN=args prin
       exec "$PYTHON" -m verl.trainer.main_ppo "$@"
       ;;
     1)
-      "$PYTHON" -m amir_verl.cli.dry_run "$@" || exit
+      "$PYTHON" -m amir_verl.cli.dry_run "$@" >&2 || exit
       local variable
       for variable in VERL_PLATFORM VERL_FILE_LOGGER_PATH HF_HUB_OFFLINE; do
         [ -z "${!variable:-}" ] || printf '%s=%q ' "$variable" "${!variable}"
@@ -93,7 +107,6 @@ launch() { # "$@": the overrides. DRY_RUN=1 checks and prints, DRY_RUN=args prin
       printf '\n'
       ;;
     args) printf '%s\0' "$@" ;;
-    *) refuse "DRY_RUN must be 0, 1 or args, got '$DRY_RUN'" ;;
   esac
 }
 
@@ -123,22 +136,38 @@ need_data() { # name of the variable, its value: files, with commas between them
     FILES+=${FILES:+,}$(realpath -m "$file")
   done
   FILES=[$FILES]
-  [ ${#missing[@]} = 0 ] || refuse "$1: no ${missing[*]}: $PYTHON scripts/prepare_data.py gsm8k --calibrated --out data (from the Hugging Face hub, or --source FOLDER)"
+  [ ${#missing[@]} = 0 ] || refuse "$1: no ${missing[*]}: amir-verl prepare gsm8k --calibrated --out data (from the Hugging Face hub, or --source FOLDER)"
+}
+
+need_reward() { # REWARD: a file, or pkg://module
+  case $REWARD in
+    pkg://*) ;;
+    *)
+      [ -e "$REWARD" ] || refuse "REWARD: no $REWARD"
+      REWARD=$(realpath "$REWARD")
+      ;;
+  esac
+}
+
+plan_memory() { # the card, the model, LoRA and lengths -> what of them is open, and FLASH (1: flash-attn is there)
+  local name given=() planned
+  for name in GPUS GPU_MEMORY_GB NNODES LORA_RANK PROMPT_LENGTH RESPONSE_LENGTH TEMPERATURE OFFLOAD TOKENS TP UTILISATION; do
+    given+=("$name=${!name:-}")
+  done
+  planned=$("$PYTHON" -m amir_verl.cli.cards --prog "$SELF" "$RECIPE" "${given[@]}") || exit 2
+  read -r GPUS GPU_MEMORY_GB OFFLOAD TOKENS TP UTILISATION FLASH <<<"$planned"
 }
 
 run_recipe() { # "$@": verl overrides, which win over everything here
   PLATFORM=${PLATFORM:-gpu}
-  case $PLATFORM in gpu | cpu) ;; *) refuse "PLATFORM must be gpu or cpu, got '$PLATFORM'" ;; esac
-  if [ -z "${PYTHON:-}" ]; then
-    PYTHON=python3
-    [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python
-  fi
+  choose_platform
+  find_python
   ALGO=${ALGO:-amir_grpo}
   LORA_RANK=${LORA_RANK:-0} # 0 trains the whole model
   NNODES=${NNODES:-1}
   TRAIN=${TRAIN:-data/gsm8k_train.parquet}
   VAL=${VAL:-data/gsm8k_test.parquet}
-  REWARD=${REWARD:-reward_fns/calibrated_reward.py}
+  REWARD=${REWARD:-pkg://reward_fns.calibrated_reward}
   # The settings of arXiv 2601.03661; the number of prompts a step is ours.
   STEPS=${STEPS:-1000}
   PROMPTS=${PROMPTS:-64}
@@ -166,11 +195,11 @@ run_recipe() { # "$@": verl overrides, which win over everything here
   SEED=${SEED:-0}
   whole_numbers LORA_RANK NNODES STEPS PROMPTS GROUP PROMPT_LENGTH RESPONSE_LENGTH MINI_BATCH VAL_SAMPLES SEED
   choose_algorithm
-  detect_gpus
-  whole_numbers GPUS GPU_MEMORY_GB
   need_model
   need_data TRAIN "$TRAIN" && local train=$FILES
   need_data VAL "$VAL" && local validation=$FILES
+  need_reward
+  if [ "$PLATFORM" = cpu ]; then GPUS=${GPUS:-1} && whole_numbers GPUS; else plan_memory; fi
 
   # Says what ran: qwen2.5-3b-amir_grpo-paper-lora16-gsm8k-n8-lr5e-6-seed0
   local kind=full preset= set=${TRAIN%%,*}
@@ -180,7 +209,7 @@ run_recipe() { # "$@": verl overrides, which win over everything here
   NAME=${NAME:-$(tr -c 'A-Za-z0-9._+\n-' - <<<"$RECIPE-$ALGO$preset-$kind-${set%_train}-n$GROUP-lr$LR-seed$SEED")}
   PROJECT=${PROJECT:-amir-verl}
   OUT=$(realpath -m "${OUT:-outputs/$NAME}")
-  # W&B when the environment is set up for it (or WANDB=1 after `wandb login`); the file is for scripts/report.py.
+  # W&B when the environment is set up for it (or WANDB=1 after `wandb login`); the file is for `amir-verl report`.
   [ -n "${WANDB:-}" ] || { [ -z "${WANDB_API_KEY:-}${WANDB_MODE:-}" ] || WANDB=1; }
   LOGGER=${LOGGER:-[console,file$([ "${WANDB:-0}" = 0 ] || echo ,wandb)]}
   export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$OUT/metrics.jsonl}
@@ -199,7 +228,7 @@ run_recipe() { # "$@": verl overrides, which win over everything here
     data.max_response_length="$RESPONSE_LENGTH"
     data.filter_overlong_prompts=True
     data.seed="$SEED"
-    reward.custom_reward_function.path="$(case $REWARD in pkg://*) echo "$REWARD" ;; *) realpath -m "$REWARD" ;; esac)"
+    reward.custom_reward_function.path="$REWARD"
   )
   ACTOR=(
     actor_rollout_ref.model.path="$MODEL"
@@ -236,17 +265,15 @@ run_recipe() { # "$@": verl overrides, which win over everything here
     trainer.test_freq="$TEST_FREQ"
     trainer.save_freq="$SAVE_FREQ"
     trainer.max_actor_ckpt_to_keep="$KEEP"
-    hydra.run.dir="$OUT" # its .hydra/config.yaml: the settings, for scripts/export.sh
+    hydra.run.dir="$OUT" # its .hydra/config.yaml: the settings, for `amir-verl export`
     trainer.default_local_dir="$OUT/checkpoints"
     trainer.validation_data_dir="$OUT/validation"
   )
   if [ "$PLATFORM" = cpu ]; then
-    export VERL_PLATFORM=cpu
     TOKENS=${TOKENS:-$((2 * (PROMPT_LENGTH + RESPONSE_LENGTH)))}
     MACHINE=(+platform=cpu)
     ATTENTION=${ATTENTION:-sdpa}
   else
-    choose_memory
     MACHINE=(
       actor_rollout_ref.rollout.tensor_model_parallel_size="$TP"
       actor_rollout_ref.rollout.gpu_memory_utilization="$UTILISATION"
@@ -255,9 +282,11 @@ run_recipe() { # "$@": verl overrides, which win over everything here
       swap) MACHINE+=(actor_rollout_ref.actor.fsdp_config.{param,optimizer}_offload=True) ;;
       cpu) MACHINE+=(actor_rollout_ref.actor.fsdp_config.offload_policy=True) ;;
     esac
-    if [ -z "${ATTENTION:-}" ]; then
-      ATTENTION=sdpa # packs too, with a mask of tokens times tokens
-      "$PYTHON" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("flash_attn") is None)' && ATTENTION=flash_attention_2
+    if [ "$FLASH" = 1 ]; then
+      ATTENTION=${ATTENTION:-flash_attention_2}
+    else
+      ATTENTION=${ATTENTION:-sdpa} # packs too, with a mask of tokens times tokens
+      echo "$SELF: flash-attn is missing: verl takes log-probabilities token by token, 1 to 2 minutes a step of 64 x 8 (scripts/install.sh gpu-kernels adds it)" >&2
     fi
   fi
   MACHINE+=(

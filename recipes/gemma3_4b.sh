@@ -3,14 +3,11 @@
 #   MODEL=google/gemma-3-4b-it ALGO=grpo|amir_grpo|gspo|amir_gspo bash recipes/gemma3_4b.sh [verl overrides]
 # LORA_RANK=16, GPUS=8, NNODES=2 RAY_ADDRESS=..., DRY_RUN=1; every variable and what it fits on: docs/recipes.md
 set -euo pipefail
-cd "$(dirname "$0")/.."
-source recipes/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 RECIPE=gemma3-4b
 HUB_ID=google/gemma-3-4b-it
 DOWNLOAD="9 GB (its licence must be accepted there first)"
-PARAMETERS=4300 # millions, 417 of them the vision tower
-VOCABULARY=262208
 MODEL_OVERRIDES=(
   # verl 0.9.1 knows no processor of Gemma 3 (utils/tokenizer/tokenizer.py:209), so prompts go through the tokenizer's
   # chat template, which puts the system prompt into the user's turn. vLLM is told not to reserve room for images.

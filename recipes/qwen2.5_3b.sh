@@ -3,14 +3,11 @@
 #   MODEL=Qwen/Qwen2.5-3B-Instruct ALGO=grpo|amir_grpo|gspo|amir_gspo bash recipes/qwen2.5_3b.sh [verl overrides]
 # LORA_RANK=16, GPUS=8, NNODES=2 RAY_ADDRESS=..., DRY_RUN=1; every variable and what it fits on: docs/recipes.md
 set -euo pipefail
-cd "$(dirname "$0")/.."
-source recipes/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 RECIPE=qwen2.5-3b
 HUB_ID=Qwen/Qwen2.5-3B-Instruct
 DOWNLOAD="6 GB"
-PARAMETERS=3086 # millions
-VOCABULARY=151936
 MODEL_OVERRIDES=()
 
 run_recipe "$@"

@@ -1,9 +1,9 @@
-"""Figures of docs/method.md: what the published rule does to lambda, and what the preference gradient says.
+"""Figures of docs/method.md: what the published rule does to lambda, and what the preference gradient adds.
 
     python scripts/method_figures.py [--out docs/figures]
 
-Random groups and a table of logits stand in for a language model; losses, advantages, lambda and preferences
-are verl's and the plugin's own. Prints the numbers that docs/method.md states.
+Random groups and a table of logits replace the language model; losses, advantages, lambda and preferences are
+verl's and the plugin's own. It prints the numbers that docs/method.md states.
 """
 
 import argparse
@@ -23,8 +23,9 @@ from verl.workers.config import FSDPActorConfig
 from amir_verl.config import AmirConfig
 from amir_verl.objective.advantage import rank_push
 from amir_verl.objective.anchors import step_preferences
+from amir_verl.objective.comparison import spread_in_groups
 from amir_verl.objective.lambda_schedule import LOSS_RATIO_BAND, LambdaController
-from amir_verl.objective.loss import amir_loss, spread_in_groups
+from amir_verl.objective.loss import amir_loss
 
 PROMPTS, GROUP, VOCABULARY, LONGEST, STEPS = 16, 8, 12, 24, 40
 PAPER = AmirConfig(beta=0.2, lambda_schedule="loss_ratio", lambda_value=0.01)
@@ -40,18 +41,18 @@ class Rollout(NamedTuple):
     prompt_N: Tensor
 
 
-def sample(logits_PV: Tensor, draw: torch.Generator) -> Rollout:
-    """Responses of 4 to 24 tokens; the reward grades the share of tokens from the first third, in fifths."""
+def sample(logits_QV: Tensor, draw: torch.Generator) -> Rollout:
+    """Responses of 4 to 24 tokens; the reward is their share of tokens from the first third, in fifths."""
     prompt_N = torch.arange(PROMPTS).repeat_interleave(GROUP)
     length_N = torch.randint(4, LONGEST + 1, (len(prompt_N),), generator=draw)
     mask_NT = torch.arange(LONGEST) < length_N[:, None]
-    token_NT = torch.multinomial(logits_PV.softmax(-1)[prompt_N], LONGEST, replacement=True, generator=draw)
+    token_NT = torch.multinomial(logits_QV.softmax(-1)[prompt_N], LONGEST, replacement=True, generator=draw)
     share_N = ((token_NT < VOCABULARY // 3) & mask_NT).sum(-1) / length_N
     return Rollout(token_NT, mask_NT, (share_N * 5).floor() / 5, prompt_N)
 
 
-def log_probs(logits_PV: Tensor, rollout: Rollout) -> Tensor:
-    return logits_PV.log_softmax(-1)[rollout.prompt_N].gather(-1, rollout.token_NT)
+def log_probs(logits_QV: Tensor, rollout: Rollout) -> Tensor:
+    return logits_QV.log_softmax(-1)[rollout.prompt_N].gather(-1, rollout.token_NT)
 
 
 def grpo_advantages(reward_N: Tensor, mask_NT: Tensor, group_N: Tensor, *, by_std: bool = True) -> Tensor:
@@ -70,14 +71,14 @@ def train(
     Returns of each step lambda, the size of the policy loss, the ratio of losses and that of gradient norms.
     """
     draw = torch.Generator().manual_seed(0)
-    logits_PV = (0.5 * torch.randn(PROMPTS, VOCABULARY, generator=draw)).requires_grad_()
-    optimizer = torch.optim.Adam([logits_PV], lr=rate)
+    logits_QV = (0.5 * torch.randn(PROMPTS, VOCABULARY, generator=draw)).requires_grad_()
+    optimizer = torch.optim.Adam([logits_QV], lr=rate)
     actor = FSDPActorConfig(rollout_n=GROUP, ppo_micro_batch_size_per_gpu=1, loss_agg_mode=aggregation)
     controller = LambdaController(config)
     history: dict[str, list[float]] = {"lambda": [], "policy loss": [], "ratio": [], "gradients": []}
     for _ in range(STEPS):
-        rollout = sample(logits_PV.detach(), draw)
-        old_NT = log_probs(logits_PV, rollout).detach()
+        rollout = sample(logits_QV.detach(), draw)
+        old_NT = log_probs(logits_QV, rollout).detach()
         advantage_NT = grpo_advantages(rollout.reward_N, rollout.mask_NT, rollout.prompt_N)
 
         def losses(
@@ -104,7 +105,7 @@ def train(
         lambda_ = controller.begin_step(policy_norm=norms[0], preference_norm=norms[1])
         seen = []
         for rows in everyone.chunk(mini_batches):
-            policy, preference = losses(rows, log_probs(logits_PV, rollout)[rows])
+            policy, preference = losses(rows, log_probs(logits_QV, rollout)[rows])
             optimizer.zero_grad()
             (policy + lambda_ * preference).backward()
             optimizer.step()

@@ -1,54 +1,8 @@
-"""Compare two runs: `python scripts/report.py RUN_A RUN_B [BASE] --out DIR` writes a page and PNGs.
+"""`amir-verl report` from a checkout; the same arguments."""
 
-A run is a directory with verl's metrics file (trainer.logger=[console,file], VERL_FILE_LOGGER_PATH) and its
-validation dumps (trainer.validation_data_dir), or with the samples.parquet of scripts/evaluate.py, or one
-file of sample rows. Without BASE, the dump of step 0 of RUN_A is the base where it has one.
-"""
-
-import argparse
 import sys
-from pathlib import Path
 
-# A checkout that is not installed works too.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from amir_verl.evaluation.comparison.report import write_report
-from amir_verl.evaluation.comparison.run_files import load_run
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run_a", help="the run to compare with, such as GRPO")
-    parser.add_argument("run_b", help="the run in question, such as AMIR-GRPO")
-    parser.add_argument("base", nargs="?", help="rows of the model that both started from")
-    parser.add_argument("--out", type=Path, required=True, help="directory of the report")
-    parser.add_argument(
-        "--names", nargs="+", metavar="NAME", help="names to show: of A, of B, and of the base"
-    )
-    parser.add_argument("--step", type=int, help="validation step to compare; else the last of each run")
-    parser.add_argument(
-        "--threshold", type=float, help="count a response as correct when its score is at least this"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    args = parser.parse_args()
-    name_a, name_b, name_base = [*(args.names or ()), None, None, None][:3]
-    try:
-        a = load_run(args.run_a, name=name_a, step=args.step, threshold=args.threshold)
-        b = load_run(args.run_b, name=name_b, step=args.step, threshold=args.threshold)
-        base = None
-        if args.base:
-            base = load_run(args.base, name=name_base or "base", first=True, threshold=args.threshold)
-        elif a.first_step == 0 and a.step:
-            base = load_run(args.run_a, name=name_base or "base", step=0, threshold=args.threshold)
-        page = write_report(a, b, base, out=args.out, seed=args.seed)
-    except (ValueError, OSError) as error:
-        print(f"report: {error}", file=sys.stderr)
-        return 2
-    print(f"wrote {page}")
-    return 0
-
+from amir_verl.cli.report import main
 
 if __name__ == "__main__":
     sys.exit(main())

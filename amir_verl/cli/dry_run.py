@@ -1,22 +1,30 @@
-"""verl's settings as its command line composes them, checked without starting anything.
+"""Check a run of verl without starting it: settings as its command line composes them, and memory.
 
-    python -m amir_verl.cli.dry_run +amir=grpo actor_rollout_ref.rollout.name=vllm ...
+    amir-verl dry-run +amir=grpo actor_rollout_ref.rollout.name=vllm ...
 
-takes the overrides of `python -m verl.trainer.main_ppo`; status 0, or one line and status 1.
+takes the overrides of `python -m verl.trainer.main_ppo`. Status 0 and what the run needs of each card, or
+status 1 and what is wrong, in one line.
 """
 
+import argparse
 import contextlib
 import io
+import json
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from amir_verl.cli import cards, complain
+from amir_verl.cli.memory import GB, Estimate, estimate
+from amir_verl.cli.model_shapes import PUBLISHED, ModelShape, shape_of
 
 # How hydra and OmegaConf refuse a setting.
 _REFUSALS = (HydraException, OmegaConfBaseException)
@@ -80,15 +88,84 @@ def _one_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def main() -> int:
+def memory_lines(config: DictConfig) -> list[str]:
+    """What a composed run needs of each card, and what to change if it does not fit; nothing on a CPU."""
+    if config.trainer.device == "cpu":
+        return []
+    try:
+        run = reckoned_run(config)
+    except ValueError as error:
+        return [f"memory: not reckoned, {error}"]
+    return [cards.memory_line(run), cards.verdict(run)]
+
+
+def reckoned_run(config: DictConfig) -> Estimate:
+    """The memory of a composed run, on cards of GPU_MEMORY_GB or as nvidia-smi finds them.
+
+    Raises:
+        ValueError: a model or a strategy that the arithmetic does not know.
+    """
+    worker, trainer = config.actor_rollout_ref, config.trainer
+    if worker.actor.strategy not in ("fsdp", "fsdp2"):
+        raise ValueError(f"the arithmetic is for FSDP, not for {worker.actor.strategy}")
+    policy, longest = (
+        worker.actor.fsdp_config,
+        config.data.max_prompt_length + config.data.max_response_length,
+    )
+    offload = "swap" if policy.param_offload and policy.optimizer_offload else "none"
+    tokens = longest * (worker.actor.ppo_micro_batch_size_per_gpu or 1)
+    if worker.actor.use_dynamic_bsz:
+        tokens = worker.actor.ppo_max_token_len_per_gpu
+    return estimate(
+        _shape(worker.model.path),
+        card=int(os.environ.get("GPU_MEMORY_GB") or cards.find_cards().gigabytes) * GB,
+        gpus=trainer.n_gpus_per_node,
+        nodes=trainer.nnodes,
+        lora_rank=worker.model.lora_rank,
+        offload="cpu" if policy.offload_policy else offload,
+        tokens=tokens,
+        longest=longest,
+        tensor_parallel=worker.rollout.tensor_model_parallel_size,
+        utilisation=worker.rollout.gpu_memory_utilization,
+        flash_attention=cards.flash_attention_is_there(),
+        temperature=worker.rollout.temperature,
+    )
+
+
+def _shape(model: str) -> ModelShape:
+    """Of a folder's config.json, of the hub's cache, or of a published model by its name."""
+    path = Path(model) / "config.json"
+    if not path.is_file():
+        for name, shape in PUBLISHED.items():
+            # Qwen/Qwen2.5-3B-Instruct, google/gemma-3-4b-it
+            if name in model.lower().replace("gemma-3", "gemma3"):
+                return shape
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(model, "config.json")
+        if not isinstance(cached, str):
+            raise ValueError(f"{model} is not here")
+        path = Path(cached)
+    try:
+        return shape_of(json.loads(path.read_text()))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def main(arguments: Sequence[str] | None = None, *, prog: str = "amir-verl") -> int:
+    parser = argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="OVERRIDE", help="of verl, key=value")
+    overrides = parser.parse_args(arguments).overrides
     if not torch.cuda.is_available():
         # The check of a run for other machines: verl and vLLM's CPU build look for an accelerator on import.
         os.environ.setdefault("VERL_PLATFORM", "cpu")
     try:
-        check_run(sys.argv[1:])
+        config = check_run(overrides)
     except ValueError as error:
-        print(f"amir-verl: {error}", file=sys.stderr)
-        return 1
+        return complain(prog, error)
+    print("\n".join(["the settings are sound", *memory_lines(config)]))
     return 0
 
 

@@ -1,7 +1,7 @@
-"""One parser for each author's row format: a row as published in, a `Problem` out.
+"""One parser per author's row format: a published row in, a `Problem` out.
 
-A parser raises `ValueError` with what is wrong with the row, and `LeftOutError` for a row that is as its
-authors published it but cannot be asked or scored; whoever reads the file adds its name and the row number.
+A parser raises `ValueError` with what is wrong with the row, or `LeftOutError` for a row that is as its
+authors published it but cannot be asked or scored. The caller adds the file's name and the row number.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class LeftOutError(ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One question with its gold answer, whatever set it comes from.
+    """One question with its gold answer, from any set.
 
     `answer` is the gold text, for a choice the letter; `options` are the option texts without their letters.
-    `multiple_answers` says that all answers listed in `answer` are asked for (not that any one will do).
-    `tolerance` is the absolute error that the authors allow, in the unit of the answer.
+    `multiple_answers`: the question asks for all answers listed in `answer` (one of them is not enough).
+    `tolerance` is the absolute error the authors allow, in the unit of the answer.
     """
 
     question: str
@@ -131,7 +131,7 @@ def parse_math500(row: Row) -> Problem:
     )
 
 
-# The sentences that DAPO's authors wrapped around each problem. Our system prompt asks for another format.
+# The sentences DAPO's authors wrap around each problem. Our system prompt asks for another format.
 DAPO_OPENING = (
     "Solve the following math problem step by step. The last line of your response should be of the form "
     "Answer: $Answer (without quotes) where $Answer is the answer to the problem."
@@ -143,8 +143,8 @@ def parse_dapo(row: Row) -> Problem:
     """BytedTsinghua-SIA/DAPO-Math-17k, which is verl parquet already.
 
     `prompt` (one user message: opening, problem, closing), `reward_model.ground_truth`, `extra_info.index`
-    (an id): the layout that verl's DAPO recipe reads. A problem without the known wrapping is left out, as
-    another wrapping would stay in the question and ask for two formats at once.
+    (an id): the layout verl's DAPO recipe reads. A problem without the known wrapping is left out: any other
+    wrapping would stay in the question and ask for two formats at once.
     """
     messages = row.get("prompt")
     if not isinstance(messages, list) or len(messages) != 1 or not isinstance(messages[0], Mapping):
@@ -161,7 +161,7 @@ def parse_dapo(row: Row) -> Problem:
 
 
 def parse_contest(row: Row) -> Problem:
-    """AIME and AMC: `problem` (in math-ai/amc23 `question`), an integer `answer`, and `id` where given.
+    """AIME and AMC: `problem` (in math-ai/amc23 `question`), an integer `answer`, and `id` if there is one.
 
     Fields as on the cards of HuggingFaceH4/aime_2024, math-ai/aime25 and math-ai/amc23; amc23 stores floats.
     """
@@ -172,8 +172,8 @@ def parse_contest(row: Row) -> Problem:
 def parse_olympiadbench(row: Row) -> Problem:
     """OpenBMB/OlympiadBench, open-ended questions.
 
-    `context`, `question`, `final_answer` (a list of one text), `is_multiple_answer` (all answers stand in
-    that one text), `unit`, `error` (allowed absolute error), `subfield`.
+    `context`, `question`, `final_answer` (a list of one text), `is_multiple_answer` (that one text holds
+    all answers), `unit`, `error` (allowed absolute error), `subfield`.
     """
     if any(row.get(field) is not None for field in row if field.startswith("image")):
         raise ValueError("the problem needs an image; take the text-only part (OE_TO)")

@@ -1,4 +1,4 @@
-"""Questions that occur twice, in one split or in two: the same text up to spacing and math delimiters."""
+"""Questions that occur twice, within a split or across two: equal text up to spacing and math delimiters."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def question_key(question: str) -> bytes:
 
 @dataclass
 class SeenQuestions:
-    """The questions met so far and the answer that each had first."""
+    """The questions seen so far, each with its first answer."""
 
     answers: dict[bytes, str] = field(default_factory=dict)
     repeated: int = 0
     conflicting: int = 0
 
     def is_repeat(self, question: str, answer: str) -> bool:
-        """Count the question; True when it was met before with the same answer."""
+        """Count the question; True if it was seen before with the same answer."""
         key = question_key(question)
         if key not in self.answers:
             self.answers[key] = answer
@@ -43,7 +43,7 @@ class SeenQuestions:
 
 
 def parquet_questions(path: Path) -> tuple[str, set[bytes]]:
-    """Split (from `extra_info`) and question keys of a file of ours; `ValueError` when it is not one."""
+    """Split (from `extra_info`) and question keys of a file we wrote; `ValueError` for any other file."""
     keys: set[bytes] = set()
     split = ""
     try:

@@ -1,4 +1,4 @@
-"""Gold answers out of the places where authors put them: a field, a `####` line, the last box of a solution.
+"""Gold answers from where authors put them: a field, a `####` line, the last box of a solution.
 
 Pure functions from text to text. A `ValueError` says what was expected; the caller adds the file and row.
 """
@@ -46,7 +46,7 @@ def hash_line_answer(solution: str) -> str:
 
 
 def last_box(solution: str) -> str | None:
-    r"""Content of the last \boxed or \fbox, braces balanced; None without one or when it never closes.
+    r"""Content of the last \boxed or \fbox, braces balanced; None if there is none or it never closes.
 
     The last box is the convention of the authors' own evaluation (hendrycks/math). An empty box gives "".
     """

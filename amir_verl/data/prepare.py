@@ -1,4 +1,4 @@
-"""A published set to verl parquet: read, check, count, write; what `scripts/prepare_data.py` runs."""
+"""A published set to verl parquet: read, check, count, write (`amir-verl prepare`)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from amir_verl.data.sources import hub_rows, local_rows, local_splits
 from amir_verl.data.verl_parquet import MATH_SCHEMA, math_row, question_text, staged_files, write_rows
 from reward_fns.prompts import SYSTEM_PROMPTS
 
-_SHOWN = 5  # rows named one by one in a report; the count is always given
+_SHOWN = 5  # rows a report names one by one; it always gives the count
 
 
 @dataclass
 class SplitReport:
-    """What became of one split: rows read, written, left out, and met twice."""
+    """What happened to one split: rows read, written, left out, and seen twice."""
 
     split: str
     path: Path
@@ -62,7 +62,7 @@ def prepare(
 ) -> list[SplitReport]:
     """Write `out/NAME_SPLIT.parquet` for each split of `math_set` that `source` has; None is the hub.
 
-    All files appear together at the end or, on any error, none does. `limit` is rows written a split.
+    All files appear together at the end or, on any error, none. `limit` counts rows written per split.
     `ValueError` names the file and row of the first damaged row.
     """
     if limit is not None and limit < 1:
@@ -112,7 +112,7 @@ def _kept_rows(
 
 
 def overlap_lines(reports: list[SplitReport]) -> Iterator[str]:
-    """Yield a line for each training file and each other file in the output folder, new or old."""
+    """Yield a line per pair of a training file and another file in the output folder, new or old."""
     new = {report.path: (report.split, set(report.seen.answers)) for report in reports}
     splits = {path.name: keys for path, keys in new.items()}
     for path in sorted(reports[0].path.parent.glob("*.parquet")):

@@ -1,4 +1,4 @@
-"""Ranked responses to verl parquet: read, check, split, write; what `scripts/prepare_ranked.py` runs."""
+"""Ranked responses to verl parquet: read, check, split, write (`amir-verl prepare-ranked`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from amir_verl.data.verl_parquet import RANKED_SCHEMA, staged_files, write_rows
 
 @dataclass(frozen=True)
 class RankedSplit:
-    """The groups of one split and the file that they were written to."""
+    """The groups of one split and the file they went to."""
 
     split: str
     path: Path
@@ -57,7 +57,7 @@ def write_ranked(groups: list[RankedGroup], out: Path, *, share: float, seed: in
 
 def token_counter(tokenizer: str) -> Callable[[str], int]:
     """Tokens of a text under a Hugging Face tokenizer (a name or a folder), without special tokens."""
-    from transformers import AutoTokenizer  # seconds to import, needed for --tokenizer alone
+    from transformers import AutoTokenizer  # takes seconds; only --tokenizer needs it
 
     encode = AutoTokenizer.from_pretrained(tokenizer).encode
     return lambda text: len(encode(text, add_special_tokens=False))

@@ -32,7 +32,7 @@ def parse_ranked(row: Mapping[str, Any]) -> RankedGroup:
     """`{"prompt", "responses", "rankings"}` as a `RankedGroup`; `ValueError` names the field that is wrong.
 
     `prompt` is text or a list of chat messages that ends with the user's. Responses keep their white space.
-    Further fields of the row are not read.
+    Other fields of the row are ignored.
     """
     for field in ("prompt", "responses", "rankings"):
         if field not in row:
@@ -104,10 +104,10 @@ def ranked_responses(extra_info: Mapping[str, Any]) -> tuple[list[str], list[int
 def validation_prompts(
     groups: Sequence[RankedGroup], *, share: float, seed: int
 ) -> set[tuple[tuple[str, str], ...]]:
-    """A random `share` of the distinct prompts, at least one when `share` is above 0.
+    """A random `share` of the distinct prompts, at least one if `share` is above 0.
 
-    By prompt and not by row, so that two rankings of one prompt never stand on both sides. The choice depends
-    on the set of prompts and the seed, not on the order of rows.
+    By prompt, not by row: two rankings of one prompt never end up on both sides. The choice depends on the
+    set of prompts and the seed, not on the order of rows.
     """
     if not 0 <= share < 1:
         raise ValueError(f"--validation-share is {share}, expected at least 0 and less than 1")
@@ -121,7 +121,7 @@ def validation_prompts(
 
 
 def group_findings(groups: Sequence[RankedGroup]) -> Iterator[str]:
-    """Yield what a user should know of the groups, a line each; nothing is changed or dropped."""
+    """Yield what a user should know about the groups, a line each; changes and drops nothing."""
     prompts = {group.prompt for group in groups}
     sizes = sorted({len(group.responses) for group in groups})
     ranks = [rank for group in groups for rank in group.rankings]

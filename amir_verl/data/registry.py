@@ -1,4 +1,4 @@
-"""The sets that `scripts/prepare_data.py` knows: where each lives and how its rows are read."""
+"""The sets `amir-verl prepare` knows: where each lives and how to read its rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from amir_verl.data.author_formats import Problem, Row
 class MathSet:
     """One published set.
 
-    `splits` maps our split names to the hub's, `sizes` gives the rows a split has where published;
-    `configs` are hub configurations whose rows are joined in order. `local_names` are further names of its
+    `splits` maps our split names to the hub's, `sizes` gives the published number of rows of each split;
+    `configs` are hub configurations whose rows are joined in order. `local_names` are other names of its
     folder on disk, and `local_pattern` picks files there that are not named after a split.
     """
 
@@ -166,7 +166,7 @@ _MATH_SETS = (
     MathSet(
         name="livemathbench",
         hub_id="opencompass/LiveMathBench",
-        # The English half of release 202412; the hub asks for its conditions to be accepted first.
+        # The English half of release 202412; gated on the hub.
         configs=("v202412_AMC_en", "v202412_CCEE_en", "v202412_CNMO_en", "v202412_WLPMC_en"),
         splits={"test": "test"},
         sizes={"test": 119},

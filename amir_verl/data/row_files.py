@@ -1,4 +1,4 @@
-"""Rows of JSON Lines, JSON and parquet files, each with the words that find it again in an error message."""
+"""Rows of JSON Lines, JSON and parquet files, each with its place for error messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def _decoded(text: str, place: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}: not valid JSON: {error}") from None
-    except (ValueError, RecursionError) as error:  # thousands of digits in one integer, or of brackets
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # thousands of digits in an integer, or thousands of brackets
         raise ValueError(f"{place}: JSON that cannot be read: {error}") from None
 
 

@@ -13,9 +13,9 @@ from amir_verl.data.row_files import SUFFIXES, PlacedRow, read_rows
 def hub_rows(math_set: MathSet, split: str) -> Iterator[PlacedRow]:
     """Yield the rows of one split from the hub, its configurations joined in order.
 
-    Whatever the hub client raises (no network, no such set, conditions not accepted) becomes a `ValueError`.
+    Any error of the hub client (no network, no such set, terms not accepted) becomes a `ValueError`.
     """
-    from datasets import load_dataset  # 2 s to import, needed for the hub alone
+    from datasets import load_dataset  # takes 2 s; only the hub needs it
 
     for config in math_set.configs:
         place = f"{math_set.hub_id} {config} {math_set.splits[split]}"
@@ -40,8 +40,8 @@ def local_splits(math_set: MathSet, source: Path) -> dict[str, list[Path]]:
 
     `source` is a file, the set's folder, or a folder that holds it under one of its names. In the folder, or
     in its `data`, a split is `test.jsonl` (or .json, .parquet), `test-00000-of-00001.parquet`, or a folder
-    `test` of such files. A set with one split may name its files as it likes. A file named after no split is
-    the set's last split. `ValueError` when there is nothing to read.
+    `test` of such files. A set with one split may name its files anything. A file named after no split is the
+    set's last split. `ValueError` if there is nothing to read.
     """
     if source.is_file():
         split = next((split for split in math_set.splits if _names_split(source, split)), None)
@@ -69,7 +69,7 @@ def _names_split(path: Path, split: str) -> bool:
 
 def _split_files(folder: Path, split: str) -> list[Path]:
     if (folder / split).is_dir():
-        # MATH: train/algebra/123.json, one problem a file; by number, not by name.
+        # MATH has one problem per file, train/algebra/123.json: sort by number, not by name.
         files = (path for path in (folder / split).rglob("*") if path.suffix in SUFFIXES)
         return sorted(files, key=lambda path: (path.parent, len(path.stem), path.stem))
     return sorted(path for path in folder.glob("*") if _names_split(path, split))

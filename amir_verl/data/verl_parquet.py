@@ -18,7 +18,7 @@ _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]
 _REWARD_MODEL = pa.struct([("style", pa.string()), ("ground_truth", pa.string())])
 
 # One schema for every set: verl joins the files of data.train_files with `concatenate_datasets`, which
-# refuses columns of different types, so a field that a set lacks is null and not absent.
+# refuses columns of different types. A field that a set lacks is therefore null, not absent.
 MATH_SCHEMA = pa.schema(
     [
         ("data_source", pa.string()),
@@ -106,7 +106,7 @@ def math_row(
 
 @contextmanager
 def staged_files(targets: Sequence[Path]) -> Iterator[list[Path]]:
-    """Temporary paths beside `targets`, renamed to them when the block ends well, else removed."""
+    """Temporary paths beside `targets`; renamed to them if the block succeeds, removed otherwise."""
     for folder in {target.parent for target in targets}:
         folder.mkdir(parents=True, exist_ok=True)
     staged = [target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets]
@@ -120,7 +120,7 @@ def staged_files(targets: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> int:
-    """Write `rows` in groups, so that memory stays small, and return how many there were."""
+    """Write `rows` in groups, to keep memory small, and return how many there were."""
     rows, count = iter(rows), 0
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         while group := list(islice(rows, _ROWS_A_GROUP)):

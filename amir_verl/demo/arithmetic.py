@@ -1,6 +1,4 @@
-"""Generated arithmetic in the <think>/<answer> format, with demonstrations that make a beginner's
-mistakes.
-"""
+"""Generated sums in the <think>/<answer> format, with demonstrations that make a beginner's mistakes."""
 
 import random
 from collections.abc import Iterator
@@ -28,7 +26,7 @@ class Sum:
         return str(self.left + self.right)
 
     def worked(self, *, carry: bool = True) -> str:
-        """The solution as a model should write it; without `carry` every carry is forgotten."""
+        """The solution as a model should write it; without `carry` it forgets every carry."""
         steps, digits, carried = [], "", 0
         left, right = self.left, self.right
         while left or right or not steps:
@@ -48,7 +46,7 @@ class Sum:
 
 
 def sums(difficulty: str, *, seed: int, carry_share: float = 0.5) -> Iterator[Sum]:
-    """Endless stream of problems, the share `carry_share` of them with a carry.
+    """Endless stream of problems, a share `carry_share` of them with a carry.
 
     Raises:
         ValueError: unknown difficulty.
@@ -72,7 +70,7 @@ def distinct_sums(
     without: frozenset[Sum] = frozenset(),
     carry_share: float = 0.5,
 ) -> list[Sum]:
-    """`count` different problems, none in `without`."""
+    """`count` different problems, none of them in `without`."""
     found: dict[Sum, None] = {}
     for problem in sums(difficulty, seed=seed, carry_share=carry_share):
         if problem not in without:

@@ -1,11 +1,11 @@
-"""Sums with graded answers, a ranked set made on the spot.
+"""Sums with graded answers: a generated ranked set.
 
     python -m amir_verl.demo.graded_sums --out FILE
 
-Each prompt has four answers, and the number counts before the working: the worked solution (0), the right
-number after a working with a false step (1), a solution that forgets the carry (2), one that is off by ten
-(3). Where nothing is carried, the third is off by one. In a quarter of the prompts the two wrong answers tie,
-in a quarter one answer is unranked. Writes JSON Lines for `scripts/prepare_ranked.py`.
+Each prompt has four answers, ranked by the number first and the working second: the worked solution (0), the
+right number after a false step (1), a solution that forgets the carry (2), one that is off by ten (3). If
+nothing is carried, the third is off by one. In a quarter of the prompts the two wrong answers tie, in a
+quarter one answer is unranked. Writes JSON Lines for `amir-verl prepare-ranked`.
 """
 
 import argparse

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 PAD, END, START = "<|endoftext|>", "<|im_end|>", "<|im_start|>"
-# One token each, and not special: they must survive decoding, for the reward reads them.
+# One token each, but not special: they must survive decoding, because the reward reads them.
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
@@ -38,7 +38,7 @@ ARCHITECTURES: dict[str, tuple[type, type, dict]] = {
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer, one token a byte plus the tags, with a chat template in Qwen's form."""
+    """A byte-level tokenizer, one token per byte plus the tags, with a Qwen-style chat template."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate([PAD, END, START, *alphabet])}
     core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -61,12 +61,12 @@ def build_model(
     layers: int = 2,
     seed: int = 0,
 ) -> PreTrainedModel:
-    """A randomly initialised float32 model whose vocabulary is exactly the tokenizer's.
+    """A randomly initialised float32 model with exactly the tokenizer's vocabulary.
 
-    (A larger vocabulary would shift vLLM's log-probabilities against the trainer's, silently.)
+    (A larger one would silently shift vLLM's log-probabilities against the trainer's.)
 
     Raises:
-        ValueError: unknown architecture, or a hidden size that is no multiple of a head's width.
+        ValueError: unknown architecture, or a hidden size that is not a multiple of a head's width.
     """
     if hidden_size < HEAD_WIDTH or hidden_size % HEAD_WIDTH:
         raise ValueError(f"hidden_size must be a multiple of {HEAD_WIDTH}, got {hidden_size}")
@@ -79,7 +79,7 @@ def build_model(
         hidden_size=hidden_size,
         intermediate_size=2 * hidden_size,
         num_hidden_layers=layers,
-        # vLLM's Qwen2 takes hidden_size / heads for the width of a head, whatever head_dim says.
+        # vLLM's Qwen2 takes hidden_size / heads as the width of a head and ignores head_dim.
         num_attention_heads=hidden_size // HEAD_WIDTH,
         num_key_value_heads=1,
         head_dim=HEAD_WIDTH,

@@ -1,65 +1,70 @@
-"""A finished run in one table and one picture."""
+"""A finished run in one table and one picture: what it solves in one try and in many, and AMIR's metrics.
+
+Shape suffixes: V validations.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from amir_verl.demo.follow import is_accuracy
-from amir_verl.evaluation.comparison.run_files import read_metrics
+import numpy as np
 
-# Name in the table, metric of verl's loggers; None: the validation accuracy, whatever its data source.
-ROWS = (
-    ("validation accuracy", None),
-    ("reward, training rollouts", "critic/score/mean"),
-    ("pairs", "amir/num_pairs"),
-    ("groups with a pair", "amir/pair_coverage"),
-    ("pairs ranked right", "amir/pair_accuracy"),
-    ("margin, nats a token", "amir/margin"),
-    ("gradient ratio", "amir/grad_ratio"),
-    ("lambda", "amir/lambda"),
-)
+from amir_verl.evaluation.comparison.pass_curves import PassCurve, pass_curve, shared_ks
+from amir_verl.evaluation.comparison.run_files import run_metrics
+
+Course = tuple[np.ndarray, np.ndarray]  # steps, values
+
+# Name in the table and the picture -> metric of verl's loggers.
+METRICS = {
+    "reward, training rollouts": "critic/score/mean",
+    "pairs": "amir/num_pairs",
+    "groups with a pair": "amir/pair_coverage",
+    "pairs ranked right": "amir/pair_accuracy",
+    "distinct right answers a group": "amir/distinct_right",
+    "margin, nats a token": "amir/margin",
+    "gradient ratio": "amir/grad_ratio",
+    "lambda": "amir/lambda",
+}
+_DRAWN = ("reward, training rollouts", "margin, nats a token")
 
 
-def series(steps: dict[int, dict[str, float]], metric: str | None) -> tuple[list[int], list[float]]:
-    """Steps and values of one metric, where it was logged."""
+def courses(metrics: dict[str, Course], curve: PassCurve | None) -> dict[str, Course]:
+    """Name -> course of every figure that the run has: pass@1 and pass@k of its validations first."""
     found = {}
-    for step, data in sorted(steps.items()):
-        for name, value in data.items():
-            if name == metric or (metric is None and is_accuracy(name)):
-                found[step] = value
-    return list(found), list(found.values())
+    if curve:
+        for k in (1, *shared_ks([curve])):
+            found[f"pass@{k}"] = curve.step_V, curve.rates[k]
+    return found | {name: metrics[metric] for name, metric in METRICS.items() if metric in metrics}
 
 
-def table(steps: dict[int, dict[str, float]]) -> str:
-    """First and last value of each row that the run logged."""
-    lines = [f"{'':28}{'first':>10}{'last':>10}"]
-    for name, metric in ROWS:
-        _, values = series(steps, metric)
-        if values:
-            lines.append(f"{name:28}{values[0]:>10.4g}{values[-1]:>10.4g}")
+def table(figures: dict[str, Course]) -> str:
+    """First and last value of each."""
+    lines = [f"{'':32}{'first':>10}{'last':>10}"]
+    lines += [f"{name:32}{values[0]:>10.4g}{values[-1]:>10.4g}" for name, (_, values) in figures.items()]
     return "\n".join(lines)
 
 
-def picture(steps: dict[int, dict[str, float]], path: Path, *, title: str) -> None:
-    """Four curves: accuracy, reward, margin, pairs."""
+def picture(figures: dict[str, Course], path: Path, *, title: str) -> None:
+    """A panel for each pass@k, the reward and the margin."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = [row for row in (ROWS[0], ROWS[1], ROWS[5], ROWS[4]) if series(steps, row[1])[0]]
+    shown = [name for name in figures if name.startswith("pass@") or name in _DRAWN]
     figure, axes = plt.subplots(
-        1, len(shown), figsize=(3.6 * len(shown), 3.0), layout="constrained", squeeze=False
+        1, max(1, len(shown)), figsize=(3.6 * max(1, len(shown)), 3.0), layout="constrained", squeeze=False
     )
-    for axis, (name, metric) in zip(axes[0], shown, strict=True):
-        x, y = series(steps, metric)
-        axis.plot(x, y, color="#2b5c8a", linewidth=1.5, marker="o" if metric is None else None, markersize=4)
+    for axis, name in zip(axes[0], shown, strict=False):
+        steps, values = figures[name]
+        rate = name.startswith("pass@")
+        axis.plot(steps, values, color="#2b5c8a", linewidth=1.5, marker="o" if rate else None, markersize=4)
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("step", fontsize=9)
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-        if metric is None:
+        if rate:
             axis.set_ylim(0, 1.02)
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=130)
@@ -67,17 +72,19 @@ def picture(steps: dict[int, dict[str, float]], path: Path, *, title: str) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("metrics", type=Path, help="file of verl's file logger")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="directory with verl's metrics file and validation dumps")
     parser.add_argument("--picture", type=Path, required=True)
     parser.add_argument("--title", default="")
     args = parser.parse_args()
     try:
-        steps = read_metrics(args.metrics)
+        figures = courses(run_metrics(args.run), pass_curve(args.run, name=args.run.name))
+        if not figures:
+            raise ValueError(f"{args.run}: holds no metrics of verl")
     except (OSError, ValueError) as error:
         sys.exit(str(error))
-    picture(steps, args.picture, title=args.title)
-    print(table(steps))
+    picture(figures, args.picture, title=args.title)
+    print(table(figures))
     print(f"picture: {args.picture}")
 
 

@@ -34,11 +34,11 @@ def warm_up(
     without: frozenset[Sum] = frozenset(),
     seed: int = 0,
 ) -> None:
-    """Train on demonstrations of which the share `forgets_carry` leaves the carry out.
+    """Train on demonstrations; a share `forgets_carry` of them leaves the carry out.
 
-    The model then knows the sum but usually answers like its teacher: right where nothing is carried, and in
-    about 1 - forgets_carry of the samples elsewhere, which are `carry_share` of the problems. Problems of
-    `without` are never shown.
+    The model then knows how to add but usually answers like its teacher: right if nothing is carried, and in
+    about 1 - forgets_carry of the samples otherwise (`carry_share` of the problems). Problems in `without`
+    are never shown.
     """
     rng = random.Random(seed)
     problems = sums(difficulty, seed=seed, carry_share=carry_share)
@@ -66,7 +66,7 @@ def warm_up(
 def _batch(
     tokenizer: PreTrainedTokenizerFast, texts: Sequence[tuple[str, str]]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids, labels (the response alone) and attention mask, each (B, T), padded on the right."""
+    """Token ids, labels (only on the response) and attention mask, each (B, T), padded on the right."""
     rows = []
     for prompt, response in texts:
         prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]

@@ -1,7 +1,7 @@
 """Evaluation: pass@k with intervals, ranking metrics, and the comparison of runs.
 
-Importing this package loads numpy alone; scikit-learn, scipy, pandas, matplotlib, torch and vLLM are loaded
-by the functions that need them.
+Importing this package loads only numpy. Functions that need scikit-learn, scipy, pandas, matplotlib, torch or
+vLLM load them.
 """
 
 from amir_verl.evaluation.metrics.bootstrap import bootstrap_interval, paired_gain

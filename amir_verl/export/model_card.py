@@ -1,4 +1,4 @@
-"""The model card of an exported model: settings, data and metrics as the run's own files state them."""
+"""The model card of an exported model: settings, data and metrics from the run's own files."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import jinja2
 
 from amir_verl.evaluation.comparison.run_files import run_metrics
 
-#: Line of the card -> place in verl's resolved configuration.
+# Line of the card -> key in verl's resolved configuration.
 SETTINGS = {
     "advantage estimator": "algorithm.adv_estimator",
     "policy loss": "actor_rollout_ref.actor.policy_loss.loss_mode",
@@ -48,7 +48,7 @@ def _at(config: Mapping[str, Any], place: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A setting as a table cell; a local path becomes its last part, since a card is for other people."""
+    """A setting as a table cell. Others read the card, so a local path becomes its last part."""
     if isinstance(value, list | tuple):
         return ", ".join(_shown(entry) for entry in value)
     text = Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)
@@ -59,7 +59,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """verl's resolved configuration (`.hydra/config.yaml` of a run).
 
     Raises:
-        ValueError: not there, or no YAML mapping.
+        ValueError: missing, or not a YAML mapping.
     """
     import yaml
 
@@ -73,7 +73,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def find_config(run: Path) -> Path | None:
-    """The one configuration that Hydra left in a run directory, at most two levels down.
+    """The one configuration Hydra left in a run directory, at most two levels down.
 
     Raises:
         ValueError: several.
@@ -111,7 +111,7 @@ def model_card(
     Args:
         name: of the model.
         step: training step of the checkpoint.
-        config: verl's resolved configuration; without it the card says that it is not known.
+        config: verl's resolved configuration; without it the card says it is unknown.
         base_model: hub name of the model that training started from; else that of `config`.
         metrics: of `metrics_at`.
         evaluation: of `scripts/evaluate.py` (evaluation.json).
@@ -140,7 +140,7 @@ def model_card(
         name=_shown(name),
         step=step,
         base=_shown(base) if base else None,
-        # The hub takes only its own names here, and a local folder is none.
+        # The hub accepts only its own names here, not a local folder.
         hub_base=json.dumps(base)
         if base and base.count("/") == 1 and not base.startswith((".", "/", "~"))
         else None,

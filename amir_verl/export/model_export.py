@@ -1,8 +1,6 @@
-"""The steps of `scripts/export.sh` around verl's model merger: check, merge LoRA, write the card, push."""
+"""The steps of `amir-verl export` around verl's model merger: check, merge LoRA, write the card, push."""
 
-import argparse
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -131,15 +129,12 @@ def check_loads(model_dir: Path) -> None:
             raise ValueError(f"{model_dir}: {kind.replace('_', ' ')}: {sorted(map(str, report[kind]))[:3]}")
 
 
-def push(model_dir: Path, repo: str, *, private: bool) -> str:
-    """Upload to the hub with the token in HF_TOKEN, which is passed on and stored nowhere.
+def push(model_dir: Path, repo: str, *, token: str, private: bool) -> str:
+    """Upload to the hub with `token`, which is passed on and stored nowhere.
 
     Raises:
-        ValueError: HF_TOKEN is not set, or the hub refuses.
+        ValueError: the hub refuses.
     """
-    token = os.environ.get("HF_TOKEN")
-    if not token:
-        raise ValueError("pushing needs a token in HF_TOKEN")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -149,30 +144,3 @@ def push(model_dir: Path, repo: str, *, private: bool) -> str:
         return str(api.upload_folder(repo_id=repo, folder_path=model_dir, commit_message="Merged weights"))
     except HfHubHTTPError as error:
         raise ValueError(f"{repo}: the hub answers {error.response.status_code}") from None
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=("find", "finish", "push"))
-    parser.add_argument("paths", nargs="+")
-    args = parser.parse_args()
-    try:
-        if args.step == "find":
-            if os.environ.get("PUSH_TO") and not os.environ.get("HF_TOKEN"):
-                raise ValueError("PUSH_TO needs a token in HF_TOKEN")
-            print(find_actor(Path(args.paths[0])))
-        elif args.step == "finish":
-            model_dir, actor, name = Path(args.paths[0]), Path(args.paths[1]), args.paths[2]
-            names = ("RUN_DIR", "CONFIG", "EVALUATION", "BASE_MODEL")
-            write_card(model_dir, actor, name=name, settings={key: os.environ.get(key, "") for key in names})
-            print("export: LoRA merged" if merge_lora(model_dir) else "export: full weights")
-            check_loads(model_dir)
-        else:
-            where = push(Path(args.paths[0]), args.paths[1], private=os.environ.get("PRIVATE", "1") != "0")
-            print(f"export: pushed to {where}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"export: {str(error).splitlines()[0]}")
-
-
-if __name__ == "__main__":
-    main()

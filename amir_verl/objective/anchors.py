@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from amir_verl.config import AmirConfig
-from amir_verl.objective.loss import pair_statistics, scaled_beta, spread_in_groups
-from amir_verl.objective.pairs import mine_pairs
+from amir_verl.objective.comparison import compare_responses
 
 
 class Preferences(NamedTuple):
@@ -43,7 +42,13 @@ class Preferences(NamedTuple):
     def jagged(self, values_M: Tensor) -> Tensor:
         """Entries as a jagged nested tensor with a row a response, as verl carries per-response fields."""
         offsets = torch.nn.functional.pad(self.count_N.cumsum(0), (1, 0))
-        return torch.nested.nested_tensor_from_jagged(values_M, offsets=offsets)
+        # With the lengths known torch need not look for them again, row by row, whenever it pads.
+        return torch.nested.nested_tensor_from_jagged(
+            values_M,
+            offsets=offsets,
+            min_seqlen=int(self.count_N.min()),
+            max_seqlen=int(self.count_N.max()),
+        )
 
 
 def step_preferences(
@@ -71,13 +76,9 @@ def step_preferences(
     ref_N = torch.zeros_like(mean_N) if ref_mean_N is None else ref_mean_N.double()
     relative_N = mean_N - ref_N
     eligible_N = eligible_N & torch.isfinite(relative_N)
-    pairs = mine_pairs(rewards_N, group_N, config, eligible_N=eligible_N, order_N=relative_N)
-    spread = spread_in_groups(relative_N, group_N, eligible_N)
-    beta = scaled_beta(config, spread)
-    groups = int(group_N.unique().numel()) if groups is None else groups
-    metrics = pair_statistics(pairs, relative_N, rewards_N, group_N, groups=groups)
-    metrics["amir/beta_spread"] = beta * spread
-
+    pairs, beta, metrics = compare_responses(
+        relative_N, rewards_N, group_N, eligible_N, config, groups=groups
+    )
     total = len(mean_N)
     chosen_P, rejected_P = pairs.chosen_P, pairs.rejected_P
     weight_P = pairs.weight_P * (total / max(len(pairs), 1))

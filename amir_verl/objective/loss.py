@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from amir_verl.config import AmirConfig
-from amir_verl.objective.pairs import Pairs, group_ids, mine_pairs
+from amir_verl.objective.comparison import compare_responses
+from amir_verl.objective.pairs import group_ids
 
 
 def mean_log_prob(log_prob_NT: Tensor, response_mask_NT: Tensor) -> Tensor:
@@ -20,29 +21,6 @@ def mean_log_prob(log_prob_NT: Tensor, response_mask_NT: Tensor) -> Tensor:
     wide_NT = log_prob_NT if log_prob_NT.dtype == torch.float64 else log_prob_NT.float()
     total_N = torch.where(mask_NT, wide_NT, 0.0).sum(-1)
     return total_N / mask_NT.sum(-1).clamp(min=1)
-
-
-def spread_in_groups(values_N: Tensor, group_N: Tensor, eligible_N: Tensor) -> float:
-    """Root mean square deviation of values from their group's mean, over groups of two and more; 0 if
-    none.
-    """
-    values, group = values_N[eligible_N].double(), group_N[eligible_N]
-    if not values.numel():
-        return 0.0
-    _, group, count = torch.unique(group, return_inverse=True, return_counts=True)
-    mean = torch.zeros_like(count, dtype=values.dtype).index_add_(0, group, values) / count
-    shared = count[group] > 1
-    if not bool(shared.any()):
-        return 0.0
-    return float((values - mean[group])[shared].square().mean().sqrt())
-
-
-def scaled_beta(config: AmirConfig, spread: float) -> float:
-    """The slope per nat: beta as given, or over the spread of mean log-probabilities inside a group."""
-    if config.beta_scale == "raw":
-        return config.beta
-    # A spread below a thousandth of a nat is rounding, not preference.
-    return config.beta / max(spread, 1e-3)
 
 
 def anchored_terms(live_M: Tensor, anchor_M: Tensor, signed_weight_M: Tensor, beta: float) -> Tensor:
@@ -61,27 +39,6 @@ def anchored_terms(live_M: Tensor, anchor_M: Tensor, signed_weight_M: Tensor, be
 def once_the_value(total: Tensor, *, ends: int) -> Tensor:
     """L_pref's value with all the gradient of a sum in which a pair stands once for each end that moves."""
     return total - (1 - 1 / ends) * total.detach()
-
-
-def pair_statistics(
-    pairs: Pairs, mean_N: Tensor, rewards_N: Tensor, group_N: Tensor, *, groups: int
-) -> dict[str, float]:
-    """What a batch of `groups` groups offers and how the policy ranks it; keys as logged.
-
-    `amir/pair_coverage`: share of groups with a pair. `amir/pair_accuracy`: share of pairs ranked right by
-    the policy (a tie is not). `amir/margin`: mean of l_chosen - l_rejected, nats a token. `amir/reward_gap`:
-    mean gap.
-    """
-    metrics = {"amir/num_pairs": float(len(pairs)), "amir/pair_coverage": 0.0}
-    if not len(pairs):
-        return metrics | dict.fromkeys(("amir/pair_accuracy", "amir/margin", "amir/reward_gap"), 0.0)
-    margin_P = (mean_N[pairs.chosen_P] - mean_N[pairs.rejected_P]).detach().double()
-    gap_P = rewards_N[pairs.chosen_P].double() - rewards_N[pairs.rejected_P].double()
-    metrics["amir/pair_coverage"] = torch.unique(group_N[pairs.chosen_P]).numel() / groups
-    metrics["amir/pair_accuracy"] = float((margin_P > 0).double().mean())
-    metrics["amir/margin"] = float(margin_P.mean())
-    metrics["amir/reward_gap"] = float(gap_P.mean())
-    return metrics
 
 
 def amir_loss(
@@ -130,11 +87,7 @@ def amir_loss(
     usable_N &= torch.isfinite(fixed_N) & torch.isfinite(live_N.detach())
     if eligible is not None:
         usable_N = usable_N & eligible.bool()
-    pairs = mine_pairs(rewards, group_N, config, eligible_N=usable_N, order_N=fixed_N)
-    spread = spread_in_groups(fixed_N, group_N, usable_N)
-    beta = scaled_beta(config, spread)
-    metrics = pair_statistics(pairs, live_N, rewards, group_N, groups=int(group_N.unique().numel()))
-    metrics["amir/beta_spread"] = beta * spread
+    pairs, beta, metrics = compare_responses(fixed_N, rewards, group_N, usable_N, config, live_N=live_N)
     metrics["amir/dropped_rewards"] = float((~torch.isfinite(rewards)).sum())
 
     if not len(pairs):

@@ -1,7 +1,10 @@
 """Mining of preference pairs from the rewards of rollout groups.
 
-Shape suffixes: _N responses of a batch, _E eligible responses sorted by group and falling reward,
-_C candidate pairs, _P mined pairs. No loop runs over groups or pairs.
+Sort the responses by group and falling reward, lay out every candidate pair, keep those beyond the margin
+that the mining names, cap them, weigh them. No loop runs over groups or pairs.
+
+Shape suffixes: _N responses of a batch, _E usable responses in sorted order, _G groups, _R runs, _C candidate
+pairs, _P mined pairs.
 """
 
 from collections.abc import Sequence
@@ -57,73 +60,104 @@ def mine_pairs(
     Returns:
         Pairs on the device of `rewards_N`; weights float64.
     """
-    device = rewards_N.device
     usable_N = torch.isfinite(rewards_N)
     if eligible_N is not None:
         usable_N = usable_N & eligible_N
-    row_E = torch.nonzero(usable_N).flatten()
-    if order_N is not None:
-        row_E = row_E[torch.argsort(order_N[row_E], stable=True)]
-    # Falling reward inside a group: two stable sorts, the major key last.
-    row_E = row_E[torch.argsort(rewards_N[row_E].double(), descending=True, stable=True)]
-    row_E = row_E[torch.argsort(group_N[row_E], stable=True)]
-    reward_E = rewards_N[row_E].double()
-    _, group_E, size_G = torch.unique_consecutive(group_N[row_E], return_inverse=True, return_counts=True)
-    end_E = size_G.cumsum(0)[group_E]
-    start_E = end_E - size_G[group_E]
-    place_E = torch.arange(row_E.numel(), device=device)
-
-    # Candidates: each response with every later, hence no better, one of its group.
-    later_E = end_E - place_E - 1
-    chosen_C = torch.repeat_interleave(place_E, later_E)
-    nth_C = torch.arange(chosen_C.numel(), device=device) - torch.repeat_interleave(
-        later_E.cumsum(0) - later_E, later_E
-    )
-    rejected_C = chosen_C + 1 + nth_C
-    gap_C = reward_E[chosen_C] - reward_E[rejected_C]
-    keep_C = (gap_C > 0) & (gap_C > config.reward_margin * (1 + MARGIN_TOLERANCE))
-
-    level_E, above_E, levels_G = _reward_levels(reward_E, group_E, start_E)
+    responses = _sort_responses(rewards_N, group_N, usable_N, order_N)
+    level_E, better_E, last_level_G = _reward_levels(responses)
+    chosen_C, rejected_C = _candidates(responses)
+    gap_C = responses.reward_E[chosen_C] - responses.reward_E[rejected_C]
     rank_gap_C = level_E[rejected_C] - level_E[chosen_C]
+
+    keep_C = (gap_C > 0) & (gap_C > config.reward_margin * (1 + MARGIN_TOLERANCE))
     if config.pair_mining == "topk":
-        keep_C &= (above_E[chosen_C] < config.top_k) & (above_E[rejected_C] >= config.top_k)
+        keep_C &= (better_E[chosen_C] < config.top_k) & (better_E[rejected_C] >= config.top_k)
     elif config.pair_mining == "adjacent":
         keep_C &= rank_gap_C == 1
     elif config.pair_mining == "best_worst":
-        keep_C &= (level_E[chosen_C] == 0) & (level_E[rejected_C] == levels_G[group_E[chosen_C]])
-
-    kept = torch.nonzero(keep_C).flatten()
+        worst_C = last_level_G[responses.group_E[chosen_C]]
+        keep_C &= (level_E[chosen_C] == 0) & (level_E[rejected_C] == worst_C)
+    kept_P = torch.nonzero(keep_C).flatten()
+    chosen_P, rejected_P, rank_gap_P = chosen_C[kept_P], rejected_C[kept_P], rank_gap_C[kept_P]
     if config.max_pairs_per_group is not None:
-        # Among equal gaps diagonal by diagonal, the middle one first: a diagonal has every response at most
-        # once on either side, so a small cap still reaches many responses.
-        place_gap = rejected_C[kept] - chosen_C[kept]
-        off_middle = (2 * place_gap - size_G[group_E[chosen_C[kept]]]).abs()
-        group = group_E[chosen_C[kept]]
-        order = torch.arange(kept.numel(), device=device)
-        for key in (off_middle, -gap_C[kept], group):  # the minor key first: the sorts are stable
-            order = order[torch.argsort(key[order], stable=True)]
-        kept_per_group = torch.bincount(group)
-        nth = (
-            torch.arange(kept.numel(), device=device)
-            - (kept_per_group.cumsum(0) - kept_per_group)[group[order]]
-        )
-        kept = kept[order[nth < config.max_pairs_per_group]]
-    chosen_P, rejected_P = chosen_C[kept], rejected_C[kept]
-    return Pairs(row_E[chosen_P], row_E[rejected_P], _rank_weights(rank_gap_C[kept], config.rank_weighting))
+        most = config.max_pairs_per_group
+        first_P = _largest_gaps(responses, chosen_P, rejected_P, gap_C[kept_P], most=most)
+        chosen_P, rejected_P, rank_gap_P = chosen_P[first_P], rejected_P[first_P], rank_gap_P[first_P]
+    weight_P = _rank_weights(rank_gap_P, config.rank_weighting)
+    return Pairs(responses.row_E[chosen_P], responses.row_E[rejected_P], weight_P)
 
 
-def _reward_levels(reward_E: Tensor, group_E: Tensor, start_E: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Reward level of each response (0 is best, ties share), how many are strictly better, last level per
-    group.
+class _Sorted(NamedTuple):
+    """Usable responses, group after group, falling reward inside a group.
+
+    row_E: their rows in the batch; group_E: groups counted from 0; start_E, size_E: first place and size of
+    each response's group.
     """
+
+    row_E: Tensor
+    reward_E: Tensor
+    group_E: Tensor
+    start_E: Tensor
+    size_E: Tensor
+
+
+def _sort_responses(rewards_N: Tensor, group_N: Tensor, usable_N: Tensor, order_N: Tensor | None) -> _Sorted:
+    row_E = torch.nonzero(usable_N).flatten()
+    # Stable sorts, the minor key first.
+    if order_N is not None:
+        row_E = row_E[torch.argsort(order_N[row_E], stable=True)]
+    row_E = row_E[torch.argsort(rewards_N[row_E].double(), descending=True, stable=True)]
+    row_E = row_E[torch.argsort(group_N[row_E], stable=True)]
+    _, group_E, size_G = torch.unique_consecutive(group_N[row_E], return_inverse=True, return_counts=True)
+    size_E = size_G[group_E]
+    start_E = size_G.cumsum(0)[group_E] - size_E
+    return _Sorted(row_E, rewards_N[row_E].double(), group_E, start_E, size_E)
+
+
+def _candidates(responses: _Sorted) -> tuple[Tensor, Tensor]:
+    """Each response with every later, hence no better, one of its group: places in the sorted order."""
+    place_E = torch.arange(responses.row_E.numel(), device=responses.row_E.device)
+    later_E = responses.start_E + responses.size_E - place_E - 1
+    chosen_C = torch.repeat_interleave(place_E, later_E)
+    return chosen_C, chosen_C + 1 + _place_in_run(later_E)
+
+
+def _place_in_run(size_R: Tensor) -> Tensor:
+    """0, 1, ... inside each of consecutive runs of these sizes."""
+    start_R = size_R.cumsum(0) - size_R
+    total = torch.arange(int(size_R.sum()), device=size_R.device)
+    return total - torch.repeat_interleave(start_R, size_R)
+
+
+def _reward_levels(responses: _Sorted) -> tuple[Tensor, Tensor, Tensor]:
+    """Reward level of each response (0 is best, ties share), how many of its group are strictly better, and
+    the number of each group's last level.
+    """
+    reward_E, group_E, start_E = responses.reward_E, responses.group_E, responses.start_E
     new_E = torch.ones_like(group_E, dtype=torch.bool)
     new_E[1:] = (group_E[1:] != group_E[:-1]) | (reward_E[1:] != reward_E[:-1])
     distinct_E = new_E.long().cumsum(0)
     level_E = distinct_E - distinct_E[start_E]
     first_E = torch.nonzero(new_E).flatten()[distinct_E - 1]
     groups = int(group_E[-1]) + 1 if group_E.numel() else 0
-    last_G = level_E.new_zeros(groups).scatter_reduce(0, group_E, level_E, "amax")
-    return level_E, first_E - start_E, last_G
+    last_level_G = level_E.new_zeros(groups).scatter_reduce(0, group_E, level_E, "amax")
+    return level_E, first_E - start_E, last_level_G
+
+
+def _largest_gaps(
+    responses: _Sorted, chosen_P: Tensor, rejected_P: Tensor, gap_P: Tensor, *, most: int
+) -> Tensor:
+    """Which pairs stay when a group keeps `most` of them: the largest gaps.
+
+    Among equal gaps diagonal by diagonal, the middle one first: a diagonal has every response at most once on
+    either side, so a small cap still reaches many responses.
+    """
+    group_P = responses.group_E[chosen_P]
+    off_middle_P = (2 * (rejected_P - chosen_P) - responses.size_E[chosen_P]).abs()
+    order_P = torch.arange(chosen_P.numel(), device=chosen_P.device)
+    for key_P in (off_middle_P, -gap_P, group_P):  # the minor key first: the sorts are stable
+        order_P = order_P[torch.argsort(key_P[order_P], stable=True)]
+    return order_P[_place_in_run(torch.bincount(group_P)) < most]
 
 
 def _rank_weights(rank_gap_P: Tensor, weighting: str) -> Tensor:

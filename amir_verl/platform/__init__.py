@@ -1,1 +1,1 @@
-"""verl on a machine without an accelerator, chosen by VERL_PLATFORM=cpu."""
+"""What verl lacks where it runs: without an accelerator (VERL_PLATFORM=cpu), and beside another run."""

@@ -1,6 +1,6 @@
-"""The CPU as a verl platform: what verl asks of a device, answered for the host.
+"""The CPU as a verl platform: the host answers what verl asks of a device.
 
-Ray still counts "GPUs": logical ones, `+ray_kwargs.ray_init.num_gpus=N`, so that verl's placement works
+Ray still counts "GPUs", logical ones (`+ray_kwargs.ray_init.num_gpus=N`), so verl's placement works
 unchanged.
 """
 
@@ -17,7 +17,7 @@ from verl.plugin.platform import PlatformBase, PlatformRegistry
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """An operation of a device that the host has no need of."""
+    """A device operation the host does not need."""
 
 
 def _resident_bytes(*_: Any, **__: Any) -> int:
@@ -34,9 +34,7 @@ def _memory_info(*_: Any, **__: Any) -> tuple[int, int]:
 
 
 class _HostModule(types.ModuleType):
-    """Stands where verl expects torch.cuda. Falls back to torch.cpu, and equals it, as verl compares with
-    ==.
-    """
+    """Takes the place of torch.cuda. Falls back to torch.cpu, and equals it: verl compares with ==."""
 
     is_available = staticmethod(lambda: True)
     current_device = staticmethod(lambda: 0)
@@ -77,7 +75,7 @@ class CpuPlatform(PlatformBase):
         return True
 
     def is_platform_available(self, use_smi_check: bool = False) -> bool:
-        return False  # by VERL_PLATFORM=cpu alone: a GPU user must never land here by detection
+        return False  # only VERL_PLATFORM=cpu selects it: no GPU user may land here by detection
 
     def current_device(self) -> str:
         return _HostIndex("cpu")
@@ -136,14 +134,15 @@ class CpuPlatform(PlatformBase):
 
 
 def set_environment() -> None:
-    """Defaults that verl and vLLM need on the host; what the user has set stays."""
+    """Set defaults that verl and vLLM need on the host; keep what the user has set."""
     for name, value in {
-        # verl/workers/engine/base.py:405: the FSDP engine is registered for "cuda" and "npu" alone.
+        # verl/workers/engine/base.py:405 registers the FSDP engine only for "cuda" and "npu".
         "VERL_ENGINE_DEVICE": "cuda",
-        # vLLM would bind each engine to cores of its own, which Ray's workers need too.
+        # vLLM would bind each engine to its own cores, which Ray's workers need too.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",
-        # Ray starts its workers at niceness 15; here they are the training, and would starve beside anything.
+        # Ray starts its workers at niceness 15. Here they do the training, and anything else would starve
+        # them.
         "RAY_worker_niceness": "0",
     }.items():
         os.environ.setdefault(name, value)

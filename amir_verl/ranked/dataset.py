@@ -8,10 +8,10 @@ from amir_verl.data.ranked import ranked_responses
 
 
 class RankedDataset(RLHFDataset):
-    """verl's dataset, with as many rollouts a prompt as it has ranked responses.
+    """verl's dataset, with one rollout per ranked response of a prompt.
 
-    Unranked responses are left out, and with them prompts that keep fewer than two responses: they make no
-    pair and no ranking metric is defined on them.
+    Drops unranked responses, and prompts with fewer than two ranked ones: those make no pair, and no ranking
+    metric is defined on them.
     """
 
     def _read_files_and_tokenize(self) -> None:
@@ -26,6 +26,6 @@ class RankedDataset(RLHFDataset):
         row = super().__getitem__(item)
         responses, ranks = ranked_responses(row["extra_info"])
         row["extra_info"] = row["extra_info"] | {"responses": responses, "rankings": ranks}
-        # verl reads the group size of a prompt here (trainer/ppo/v1/agent_loop_tq.py:115).
+        # verl reads a prompt's group size here (trainer/ppo/v1/agent_loop_tq.py:115).
         row["__rollout_n__"] = len(responses)
         return row

@@ -1,4 +1,4 @@
-"""The agent loop `ranked_replay`: given responses in the place of sampled ones."""
+"""The agent loop `ranked_replay`: given responses instead of sampled ones."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from verl.experimental.agent_loop.agent_loop import (
 
 @register("ranked_replay")
 class RankedReplay(AgentLoopBase):
-    """Returns the given response whose place in the group is the rollout's, with minus its rank as reward.
+    """Rollout number i of a prompt returns its i-th given response, with minus its rank as reward.
 
     Tokens: the prompt under the chat template, then the response and the end-of-sequence token, cut at the
-    response length like a sample that runs on. The rows come from `RankedDataset`.
+    response length like a sample that runs too long. The rows come from `RankedDataset`.
     """
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput:
@@ -23,7 +23,7 @@ class RankedReplay(AgentLoopBase):
         prompt_ids = await self.ct_build_initial_tokens(list(row["raw_prompt"]))
         ids = self.tokenizer(given["responses"][place], add_special_tokens=False)["input_ids"]
         response_ids = [*ids, self.tokenizer.eos_token_id][: self.rollout_config.response_length]
-        # verl counts staleness from the weights that sampled; nothing was, so today's stand for them.
+        # verl counts staleness from the weights that sampled. Nothing was sampled: report the current ones.
         version = max(int(row["global_steps"]) - 1, 0)
         return AgentLoopOutput(
             prompt_ids=prompt_ids,

@@ -22,7 +22,7 @@ PREFIX = "val-ranked/"
 
 @register_trainer("amir_ranked")
 class RankedTrainer(AmirTrainerSync):
-    """Nothing is sampled, so no rollout engine is started and no weights are sent to one."""
+    """Samples nothing, so it starts no rollout engine and sends weights to none."""
 
     # verl's own switch (trainer_base.py:366): the agent loops get a client without servers.
     _enable_hybrid_replicas = False
@@ -37,7 +37,7 @@ class RankedTrainer(AmirTrainerSync):
         return
 
     def _validate(self) -> dict[str, float]:
-        """Score the given responses of the validation set with the policy, and compare with their ranks."""
+        """Score the validation set's given responses with the policy, and compare with their ranks."""
         scores, ranks, relative = [], [], []
         for rows in self.val_dataloader:
             batch = self._replay(rows)
@@ -53,7 +53,7 @@ class RankedTrainer(AmirTrainerSync):
         return validation_metrics(scores, ranks, relative=relative if self.use_reference_policy else None)
 
     def _replay(self, rows: dict) -> KVBatchMeta:
-        """The given responses of `rows` as a batch in the queue, through the agent loop as in training."""
+        """Put the given responses of `rows` into the queue, through the agent loop as in training."""
         uids = [str(uuid.uuid4()) for _ in rows["raw_prompt"]]
         prompts = tu.get_tensordict(rows | {"uid": np.array(uids, dtype=object)})
         tu.assign_non_tensor_data(prompts, "global_steps", self.global_steps)
@@ -67,8 +67,8 @@ class RankedTrainer(AmirTrainerSync):
         return self._balance_batch(batch, metrics={})
 
     def _score(self, batch: KVBatchMeta) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Mean log-probability of each response under the policy, its rank, and the first relative to the
-        reference policy where there is one, (N,) each.
+        """Of each response, (N,): mean log-probability under the policy, its rank, and the former minus that
+        of the reference policy (if there is one).
         """
         self._compute_old_log_prob(batch, metrics={})
         fields = ["old_log_probs", "response_mask", "rm_scores"]
@@ -87,11 +87,11 @@ class RankedTrainer(AmirTrainerSync):
 def validation_metrics(
     scores: list[list[float]], ranks: list[list[float]], *, relative: list[list[float]] | None = None
 ) -> dict[str, float]:
-    """`ranking_metrics` as verl logs them, and two figures that tell how a policy came by its order.
+    """`ranking_metrics` as verl logs them, and two figures that tell how the policy came by its order.
 
-    `log_prob_of_best`: mean log-probability of the best-ranked responses; it falls where the order is learnt
-    by giving up on all responses alike. `relative_pairwise_accuracy`: pairwise accuracy of `relative`, the
-    scores minus those of the reference policy, as DPO trainers report it; what the loss itself improves.
+    `log_prob_of_best`: mean log-probability of the best-ranked responses. It falls if the policy learns the
+    order by giving up on all responses alike. `relative_pairwise_accuracy`: pairwise accuracy of `relative`,
+    the scores minus those of the reference policy: what DPO trainers report, and what the loss improves.
     """
     metrics = {f"{PREFIX}{name}": value for name, value in ranking_metrics(scores, ranks).items()}
     if relative is not None:

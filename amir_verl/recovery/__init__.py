@@ -1,1 +1,1 @@
-"""Runs that stop: whole checkpoints, and a run whose engine has died ends."""
+"""Runs that stop: complete checkpoints, the one to resume from, and an end for runs whose engine died."""

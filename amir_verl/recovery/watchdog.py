@@ -7,13 +7,15 @@ not.
 """
 
 import contextlib
+import http.client
 import os
 import signal
 import sys
 import threading
+import traceback
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -28,6 +30,8 @@ _WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Watchdog:
     """Watches the parts of a run inside a `with` block, and turns the death of one into a RuntimeError there.
 
+    What goes wrong in a look is printed, once each, and the next look comes as ever.
+
     Args:
         parts: the Ray actors of the run by name, and the addresses (host:port) of its vLLM servers; asked
             before each look, since both may change.
@@ -40,6 +44,7 @@ class Watchdog:
         self._parts = parts
         self._seconds = seconds
         self._asked: dict[str, Any] = {}
+        self._printed: set[str] = set()
         self._death: str | None = None
 
     def __enter__(self) -> None:
@@ -57,12 +62,26 @@ class Watchdog:
 
     def _watch(self, stop: threading.Event) -> None:
         while not stop.wait(self._seconds):
-            actors, servers = self._parts()
-            dead = [name for name, actor in actors.items() if self._has_died(name, actor)]
-            dead += [f"the vLLM engine at {address}" for address in servers if engine_has_died(address)]
+            dead: list[str] = []
+            with self._errors_printed():
+                actors, servers = self._parts()
+                for name, actor in actors.items():
+                    with self._errors_printed():
+                        dead += [name] if self._has_died(name, actor) else []
+                dead += [f"the vLLM engine at {address}" for address in dead_engines(servers)]
             if dead and not stop.is_set():
                 self._end(", ".join(dead), stop)
                 return
+
+    @contextlib.contextmanager
+    def _errors_printed(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if repr(error) not in self._printed:
+                self._printed.add(repr(error))
+                print("amir-verl: the watchdog failed in a look at the run, and goes on:", file=sys.stderr)
+                traceback.print_exc()
 
     def _has_died(self, name: str, actor: Any) -> bool:
         """Whether Ray has given up an actor. A busy one answers late, one behind a broken network not now."""
@@ -82,7 +101,7 @@ class Watchdog:
     def _end(self, dead: str, stop: threading.Event) -> None:
         self._death = (
             f"amir-verl: {dead} died, so the run ends; "
-            "trainer.resume_mode=auto goes on from its last whole checkpoint"
+            "trainer.resume_mode=auto resumes from the last complete checkpoint"
         )
         signal.pthread_kill(threading.main_thread().ident, SIGNAL)
         if not stop.wait(GRACE_SECONDS):
@@ -95,12 +114,28 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt  # the one exception that Ray's waits let through
 
 
+def dead_engines(addresses: Sequence[str], *, timeout: float = 10.0) -> list[str]:
+    """Those of the vLLM servers (host:port) whose engine is dead, asked side by side."""
+    dead = dict.fromkeys(range(len(addresses)), False)
+
+    def ask(place: int) -> None:
+        dead[place] = engine_has_died(addresses[place], timeout=timeout)
+
+    # No pool: the interpreter would wait for its threads at the end.
+    threads = [threading.Thread(target=ask, args=(place,), daemon=True) for place in dead]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [address for place, address in enumerate(addresses) if dead[place]]
+
+
 def engine_has_died(address: str, *, timeout: float = 10.0) -> bool:
     """Whether a vLLM server says that the engine below it is dead: 503 at /health.
 
     A server that is busy or gone says nothing; its actor shows that.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, http.client.HTTPException):
         try:
             _WITHOUT_PROXY.open(f"http://{address}/health", timeout=timeout).close()
         except urllib.error.HTTPError as error:

@@ -1,49 +1,23 @@
 """verl's advantage estimator `amir_grpo`: GRPO advantages plus the rank advantage, on the driver.
 
 verl hands an estimator the rewards, the mask, each row's prompt and the `algorithm` node, no more. What its
-V1 trainer knows beyond them (rows of one session, rewards before a KL penalty) is opened around the call.
+V1 trainer knows beyond them (rows of one session, rewards before a KL penalty) comes from `advantage_call`.
 
 Shape suffixes: _N rows of the batch, _T tokens, _G groups, _S sessions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
-from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from amir_verl.objective.advantage import AdvantageForm, rank_advantage, rank_push
 from amir_verl.objective.pairs import group_ids
+from amir_verl.trainer.advantage_call import estimator_rows
 from amir_verl.trainer.rows import describe_rows
 
 DEVIATION_FLOOR = 1e-6  # as in verl's GRPO
-
-
-class _Rows(NamedTuple):
-    """What verl's V1 trainer knows of a batch and does not tell its estimators."""
-
-    keys: Sequence[str]
-    raw_scores_NT: Tensor
-
-
-_open_rows: ContextVar[_Rows | None] = ContextVar("amir_rows", default=None)
-
-
-def install(v1_utils: Any) -> None:
-    """Open each batch's rows around verl's `compute_advantage_for_multi_trajectories`."""
-    compute = v1_utils.compute_advantage_for_multi_trajectories
-
-    @wraps(compute)
-    def compute_with_rows(data: Any, batch_keys: Sequence[str], *args: Any, **kwargs: Any) -> Any:
-        token = _open_rows.set(_Rows(batch_keys, data.batch["token_level_scores"]))
-        try:
-            return compute(data, batch_keys, *args, **kwargs)
-        finally:
-            _open_rows.reset(token)
-
-    v1_utils.compute_advantage_for_multi_trajectories = compute_with_rows
 
 
 def with_rank_advantage(grpo: Callable) -> Callable:
@@ -64,12 +38,13 @@ def with_rank_advantage(grpo: Callable) -> Callable:
     ) -> tuple[Tensor, Tensor]:
         """Advantages and returns, both (N, T); ValueError where `algorithm.amir` is missing or wrong."""
         form = AdvantageForm.from_algorithm(config)
-        rows = _open_rows.get()
+        rows = estimator_rows()
         mask_NT = response_mask.bool()
         length_N = mask_NT.sum(-1)
         group_N = group_ids(list(index))
         reward_N = token_level_rewards.sum(-1)
-        raw_N = reward_N if rows is None else rows.raw_scores_NT.sum(-1)
+        raw_NT = None if rows is None else rows.raw_score_NT
+        raw_N = reward_N if raw_NT is None else raw_NT.sum(-1)
         last_N = torch.arange(len(length_N)) if rows is None else _last_rows(rows.keys)
         final_N = last_N == torch.arange(len(length_N))
         sound_N = (torch.isfinite(reward_N) & torch.isfinite(raw_N))[last_N]

@@ -1,16 +1,16 @@
 """The driver's side: what AMIR adds to a step of verl's PPO trainers.
 
-One mixin over verl's trainer classes. After verl has computed the advantages, the mixin mines the step's
-pairs, puts each response's siblings into the TransferQueue, and sets lambda.
+One mixin over verl's trainer classes. It carries: around verl's advantages it takes in a step's batch and
+rewards, has `step.py` compute pairs and lambda from them, and puts each response's siblings into the
+TransferQueue. One get and one put more than verl's own.
 
 Shape suffixes: _N responses of the batch, _T tokens.
 """
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
@@ -27,47 +27,77 @@ from verl.trainer.ppo.v1 import (
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.utils.losses import ppo_loss
+from verl.workers.utils.padding import response_to_nested
 
-from amir_verl.objective.anchors import Preferences, step_preferences
+from amir_verl.objective.anchors import Preferences
 from amir_verl.objective.lambda_schedule import LambdaController
-from amir_verl.objective.loss import mean_log_prob
-from amir_verl.recovery import checkpoint
+from amir_verl.recovery.checkpoint_mark import MarkingCallback, mark_unfinished
+from amir_verl.recovery.resume_point import choose_resume_point, restore_lambda
 from amir_verl.recovery.watchdog import Watchdog
+from amir_verl.trainer.advantage_call import watch_advantage_call
 from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
-from amir_verl.trainer.preflight import TRAINER_MODES, amir_config, check_run
-from amir_verl.trainer.rows import degenerate_counts, describe_rows
+from amir_verl.trainer.preflight import TRAINER_MODES, check_run
+from amir_verl.trainer.right_answers import right_answer_metrics, right_rows
+from amir_verl.trainer.rows import Rows, as_jagged, cut_off, degenerate_counts, describe_rows
+from amir_verl.trainer.step import (
+    Tokens,
+    gradient_norms,
+    measured_ratio,
+    prefer,
+    read_tokens,
+    set_lambda,
+    sound_rows,
+    verl_policy_gradient,
+)
 from amir_verl.trainer.worker_loss import (
     ANCHORS,
     BETA,
     ENDS,
+    FIRST_DRIFT,
     LAMBDA,
+    POLICY_SQUARE,
     POLICY_WEIGHT,
+    PREFERENCE_SQUARE,
     WEIGHTS,
     preference_loss_fn,
 )
 from reward_fns.reward_metrics import reward_metrics
 
 
+class TakenIn(NamedTuple):
+    """What a step knows of its rewards and responses before advantages are computed.
+
+    reward_N: raw rewards; broken_N: those to do without; right_N: right responses; responses: token ids,
+    jagged; repaired: token rewards without the broken ones, jagged, None where none was broken.
+    """
+
+    reward_N: Tensor
+    broken_N: Tensor
+    right_N: Tensor
+    responses: Tensor
+    repaired: Tensor | None
+
+
 class AmirTrainer(PPOTrainer):
     """Mixin over a verl trainer: `class AmirSync(AmirTrainer, PPOTrainerSync)`."""
 
     def __init__(self, config: DictConfig) -> None:
-        check_run(config)
-        checkpoint.settle(config.trainer)
-        self._amir = amir_config(config)
+        self._amir = check_run(config)
+        choose_resume_point(config.trainer)
         self._lambda = LambdaController(self._amir)
         # verl picks its replay buffer, batch sizes and checkpoints by the mode's name (trainer_base.py:127,
         # and self.trainer_mode after it): an unknown name would get the asynchronous paths.
         with open_dict(config):
             config.trainer.v1.trainer_mode = TRAINER_MODES[config.trainer.v1.trainer_mode]
         super().__init__(config)
-        self.checkpoint_callback = checkpoint.MarkingCallback(
+        self.checkpoint_callback = MarkingCallback(
             self.checkpoint_callback, config.trainer, self._lambda.state_dict
         )
 
     def _setup(self) -> None:
         super()._setup()
         self._actor_config = omega_conf_to_dataclass(self.config.actor_rollout_ref.actor)
+        self._policy_loss = get_policy_loss_fn(self._actor_config.policy_loss.loss_mode).__wrapped__
         loss_fn = partial(preference_loss_fn, loss_fn=partial(ppo_loss, config=self._actor_config))
         self.actor_rollout_wg.set_loss_fn(loss_fn)
 
@@ -96,153 +126,103 @@ class AmirTrainer(PPOTrainer):
         return actors, [replica.server_address for replica in replicas] if with_vllm else []
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
-        dropped_N = self._take_in_rewards(batch, metrics)
-        batch = super()._compute_advantage(batch, metrics)
-
-        fields = [
-            "response_mask",
-            "rm_scores",
-            "old_log_probs",
-            "advantages",
-            "ref_log_prob",
-            "rollout_is_weights",
-        ]
-        if self._amir.mask_truncated:
-            fields.append("responses")
-        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-        data = data.to_padded_tensor()
-        preferences = self._mine(batch, data, dropped_N)
-        policy_NT = self._policy_gradient(data)
-        lambda_ = self._set_lambda(preferences, policy_NT, data["response_mask"], metrics)
-
-        entries = {
-            ANCHORS: preferences.jagged(preferences.anchor_M),
-            WEIGHTS: preferences.jagged(preferences.signed_weight_M),
-        }
-        # The workers see the fields that the batch names: those of the newest put.
-        batch = tq.kv_batch_put(
-            keys=batch.keys,
-            partition_id=batch.partition_id,
-            fields=TensorDict(entries, batch_size=len(batch)),
-        )
-        batch.extra_info[LAMBDA], batch.extra_info[BETA] = lambda_, preferences.beta
-        batch.extra_info[POLICY_WEIGHT] = self._amir.policy_weight
-        batch.extra_info[ENDS] = self._amir.moving_ends
-        metrics.update(preferences.metrics)
         rows = describe_rows(batch.keys, batch.tags)
-        spoken_N = data["response_mask"].bool().any(-1)
-        metrics.update(degenerate_counts(rows, spoken_N=spoken_N, dropped_N=dropped_N))
-        return batch
+        with watch_advantage_call(partial(self._take_in, batch, rows, metrics)) as call:
+            batch = super()._compute_advantage(batch, metrics)
+        taken: TakenIn = call.prepared
+        tokens = Tokens(
+            old_NT=call.batch["old_log_probs"],
+            mask_NT=call.batch["response_mask"],
+            advantage_NT=call.batch["advantages"],
+            weight_NT=call.batch.get("rollout_is_weights", None),
+            reference_NT=call.batch.get("ref_log_prob", None),
+        )
+        sums = read_tokens(tokens, verl_policy_gradient(self._policy_loss, self._actor_config, tokens))
+        sound_N = sound_rows(rows, length_N=sums.length_N, broken_N=taken.broken_N)
+        eligible_N = sound_N
+        if self._amir.mask_truncated:
+            limit, end = self.config.data.max_response_length, self.tokenizer.eos_token_id
+            eligible_N = sound_N & ~cut_off(taken.responses, limit=limit, end_token=end)
+        preferences = prefer(sums, taken.reward_N, rows, eligible_N, self._amir)
+        norms = gradient_norms(sums, preferences, policy_weight=self._amir.policy_weight)
+        lambda_, lambda_metrics = set_lambda(self._lambda, norms)
+        metrics |= preferences.metrics | lambda_metrics
+        metrics |= degenerate_counts(rows, spoken_N=sums.length_N > 0, dropped_N=taken.broken_N)
+        metrics |= right_answer_metrics(taken.responses, taken.right_N, sums.mean_N, rows, sound_N)
+        return self._send(batch, preferences, lambda_, repaired=taken.repaired)
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         batch = super()._update_actor(batch, metrics)
         # verl puts "actor/" before every metric of the actor's update.
         for name in [name for name in metrics if name.startswith("actor/amir/")]:
             metrics[name.removeprefix("actor/")] = metrics.pop(name)
+        metrics["amir/grad_ratio"] = measured_ratio(
+            batch.extra_info[LAMBDA],
+            policy_square=metrics.pop(POLICY_SQUARE),
+            preference_square=metrics.pop(PREFERENCE_SQUARE),
+        )
+        # The smallest drift of the step's mini-batches is that of the first: no weight has moved yet.
+        metrics["amir/engine_gap"] = metrics.pop(FIRST_DRIFT)
         self._lambda.end_step(policy_loss=metrics["actor/pg_loss"], preference_loss=metrics["amir/loss"])
         return batch
 
     def _save_checkpoint(self) -> None:
-        checkpoint.begin(Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}")
-        super()._save_checkpoint()  # ends with the callback, which marks the folder as whole
+        mark_unfinished(Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}")
+        super()._save_checkpoint()  # ends with the callback, which marks the folder as complete
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
         if self.global_steps > 0:
-            checkpoint.restore(self._lambda.load_state_dict, self.config.trainer, self.global_steps)
+            restore_lambda(self._lambda.load_state_dict, self.config.trainer, self.global_steps)
 
-    def _take_in_rewards(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> Tensor:
-        """Log what the reward function said, and give rows whose reward is broken their group's mean
-        before verl computes advantages; which rows, (N,).
+    def _take_in(self, batch: KVBatchMeta, rows: Rows, metrics: dict[str, Any], data: TensorDict) -> TakenIn:
+        """Before verl computes advantages: log what the reward function said, and give rows whose reward is
+        broken their group's mean.
         """
-        fields = ["rm_scores", "extra_fields"]
-        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-        scores = data["rm_scores"]
+        reward_N = data["token_level_scores"].sum(-1)
+        broken_N = broken_rewards(reward_N)
+        queue = {"keys": batch.keys, "partition_id": batch.partition_id}
+        more = tq.kv_batch_get(**queue, select_fields=["responses", "extra_fields"])
         # verl logs these in validation alone; without them nobody sees a reward that times out. A reward that
         # is a bare number, or a reward model's, leaves none.
         # list: a queue's backend decides whether these come as a list, an array or tensordict's stack.
-        extras = list(data["extra_fields"]) if "extra_fields" in data else [{}] * len(batch)
-        rows = describe_rows(batch.keys, batch.tags)
-        reward_N = scores.to_padded_tensor(0.0).sum(-1) if scores.is_nested else scores.sum(-1)
-        broken_N = broken_rewards(reward_N)
+        extras = list(more["extra_fields"]) if "extra_fields" in more else [{}] * len(batch)
+        infos = [extra.get("reward_extra_info") for extra in extras]
         sound = (~rows.padding_N & ~broken_N).tolist()  # one NaN would be the mean of all
-        infos = [extra.get("reward_extra_info") for extra, kept in zip(extras, sound, strict=True) if kept]
-        metrics.update(reward_metrics(info for info in infos if info))
+        metrics |= reward_metrics(info for info, kept in zip(infos, sound, strict=True) if info and kept)
+        responses = as_jagged(more["responses"])
+        repaired = None
         if bool(broken_N.any()):
-            fields = {"rm_scores": neutral_rewards(scores, reward_N, rows.group_N)}
-            tq.kv_batch_put(
-                keys=batch.keys,
-                partition_id=batch.partition_id,
-                fields=TensorDict(fields, batch_size=len(batch)),
-            )
-        return broken_N
+            mask_NT = data["response_mask"]
+            raw_NT, reward_NT = data["token_level_scores"], data["token_level_rewards"]
+            data["token_level_scores"] = neutral_rewards(raw_NT, broken_N, rows.group_N, mask_NT)
+            data["token_level_rewards"] = neutral_rewards(reward_NT, broken_N, rows.group_N, mask_NT)
+            repaired = response_to_nested(data["token_level_scores"], responses)
+        return TakenIn(reward_N, broken_N, right_rows(reward_N, infos), responses, repaired)
 
-    def _mine(self, batch: KVBatchMeta, data: TensorDict, dropped_N: Tensor) -> Preferences:
-        mask_NT = data["response_mask"].bool()
-        rows = describe_rows(batch.keys, batch.tags)
-        eligible_N = rows.final_N & ~rows.padding_N & ~dropped_N & mask_NT.any(-1)
-        if self._amir.mask_truncated:
-            full_N = mask_NT.sum(-1) >= self.config.data.max_response_length
-            last_N = data["responses"][torch.arange(len(batch)), mask_NT.sum(-1).clamp(min=1) - 1]
-            eligible_N &= ~(full_N & (last_N != self.tokenizer.eos_token_id))
-        use_reference = self._amir.reference != "none" and "ref_log_prob" in data
-        return step_preferences(
-            mean_log_prob(data["old_log_probs"], mask_NT),
-            data["rm_scores"].sum(-1),
-            rows.group_N,
-            eligible_N,
-            self._amir,
-            ref_mean_N=mean_log_prob(data["ref_log_prob"], mask_NT) if use_reference else None,
-            groups=int(rows.group_N[~rows.padding_N].unique().numel()),
+    def _send(
+        self, batch: KVBatchMeta, preferences: Preferences, lambda_: float, *, repaired: Tensor | None
+    ) -> KVBatchMeta:
+        """Put each response's siblings into the queue, and what is one for all into the batch."""
+        fields = {
+            ANCHORS: preferences.jagged(preferences.anchor_M),
+            WEIGHTS: preferences.jagged(preferences.signed_weight_M),
+        }
+        if repaired is not None:
+            fields["rm_scores"] = repaired  # what verl logs of the rewards later
+        # The workers see the fields that the batch names: those of the newest put.
+        batch = tq.kv_batch_put(
+            keys=batch.keys,
+            partition_id=batch.partition_id,
+            fields=TensorDict(fields, batch_size=len(batch)),
         )
-
-    def _policy_gradient(self, data: TensorDict) -> Tensor:
-        """dL_policy/dlogp at the old policy, (N, T), by verl's own policy loss on the driver, times its
-        weight: no model pass.
-        """
-        actor = self._actor_config
-        mask_NT = data["response_mask"].bool()
-        actor.global_batch_info.update(
-            dp_size=1,
-            batch_num_tokens=int(mask_NT.sum()),
-            global_batch_size=len(data),
-            loss_scale_factor=actor.loss_scale_factor,
-        )
-        old_NT = data["old_log_probs"]
-        live_NT = old_NT.clone().requires_grad_()
-        policy_loss = get_policy_loss_fn(actor.policy_loss.loss_mode).__wrapped__
-        # clip_cov and others draw random tokens: the driver's own stream stays as it was.
-        with torch.random.fork_rng(devices=[]):
-            loss, _ = policy_loss(
-                old_log_prob=old_NT,
-                log_prob=live_NT,
-                advantages=data["advantages"],
-                response_mask=mask_NT,
-                loss_agg_mode=actor.loss_agg_mode,
-                config=actor,
-                rollout_is_weights=data.get("rollout_is_weights", None),
-            )
-        (gradient_NT,) = torch.autograd.grad(loss, live_NT, allow_unused=True)
-        return (
-            torch.zeros_like(old_NT)
-            if gradient_NT is None
-            else self._amir.policy_weight * gradient_NT * mask_NT
-        )
-
-    def _set_lambda(
-        self, preferences: Preferences, policy_NT: Tensor, mask_NT: Tensor, metrics: dict[str, Any]
-    ) -> float:
-        length_N = mask_NT.bool().sum(-1).clamp(min=1)
-        preference_N = preferences.gradient_N / length_N  # dL_pref/dlogp of each token of the response
-        policy_norm = float(policy_NT.double().square().sum().sqrt())
-        preference_norm = float((preference_N.square() * length_N).sum().sqrt())
-        dot = float((policy_NT.double().sum(-1) * preference_N).sum())
-        lambda_ = self._lambda.begin_step(policy_norm=policy_norm, preference_norm=preference_norm)
-        metrics["amir/lambda"] = lambda_
-        metrics["amir/grad_ratio"] = lambda_ * preference_norm / policy_norm if policy_norm else 0.0
-        norms = policy_norm * preference_norm
-        metrics["amir/cos_policy"] = dot / norms if norms else 0.0
-        return lambda_
+        batch.extra_info |= {
+            LAMBDA: lambda_,
+            BETA: preferences.beta,
+            POLICY_WEIGHT: self._amir.policy_weight,
+            ENDS: self._amir.moving_ends,
+        }
+        return batch
 
 
 @register_trainer("amir_sync")

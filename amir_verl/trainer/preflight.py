@@ -16,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from amir_verl.config import AmirConfig
 from amir_verl.objective.advantage import AdvantageForm
+from amir_verl.platform.weight_engines import check_weight_engine
+from amir_verl.recovery.resume_point import find_resume_point
 
 ModeChecks = Mapping[str, Callable[[DictConfig], None]]
 
@@ -40,9 +42,9 @@ def amir_config(config: DictConfig) -> AmirConfig:
     return AmirConfig.from_mapping(OmegaConf.to_container(node, resolve=True))
 
 
-def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> None:
-    """Refuse a verl run whose settings for AMIR are wrong or contradict each other; do nothing for other
-    runs.
+def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> AmirConfig | None:
+    """Refuse a verl run whose settings for AMIR are wrong or contradict each other; the settings, None for a
+    run without AMIR.
 
     Args:
         config: verl's, composed.
@@ -56,16 +58,14 @@ def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> N
     as_advantage = OmegaConf.select(config, "algorithm.adv_estimator") == "amir_grpo"
     amir_mode, amir_loss = mode.startswith("amir_"), loss.startswith("amir_")
     if not (amir_mode or amir_loss or as_advantage or OmegaConf.select(config, "amir") is not None):
-        return
+        return None
     if not as_advantage and OmegaConf.select(config, "algorithm.amir") is not None:
         raise ValueError(
             f"algorithm.adv_estimator={config.algorithm.adv_estimator} makes +amir=advantage idle: "
             "take that setting off the command line"
         )
-    if as_advantage:
-        _check_advantage_form(config, mode, loss)
-    else:
-        _check_loss_form(config, mode, loss)
+    check_form = _check_advantage_form if as_advantage else _check_loss_form
+    settings = check_form(config, mode, loss)
     rollout = config.actor_rollout_ref.rollout
     if rollout.n < 2:
         raise ValueError(
@@ -74,6 +74,8 @@ def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> N
         )
     if mode_checks and mode in mode_checks:
         mode_checks[mode](config)
+    if mode == "amir_separate_async":
+        check_weight_engine(rollout.checkpoint_engine)
     filters = OmegaConf.select(config, "algorithm.filter_groups.enable")
     sampler = OmegaConf.select(config, "trainer.v1.sampler.custom_sampler.path")
     if filters and sampler == "pkg://amir_verl.platform.quick_poll":
@@ -91,9 +93,12 @@ def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> N
             "rollout.name=vllm, but vLLM is not installed: pip install 'amir-verl[gpu]' "
             "(without a GPU: bash scripts/install.sh cpu)"
         )
+    if amir_mode:
+        find_resume_point(config.trainer)
+    return settings
 
 
-def _check_loss_form(config: DictConfig, mode: str, loss: str) -> None:
+def _check_loss_form(config: DictConfig, mode: str, loss: str) -> AmirConfig:
     if not OmegaConf.select(config, "trainer.use_v1"):
         raise ValueError("AMIR runs on verl's V1 trainer: set trainer.use_v1=True, or take +amir=advantage")
     if mode.startswith("amir_") and mode not in TRAINER_MODES:
@@ -117,21 +122,23 @@ def _check_loss_form(config: DictConfig, mode: str, loss: str) -> None:
             "amir.reference=policy needs verl's reference policy: set "
             "actor_rollout_ref.actor.use_kl_loss=True (kl_loss_coef=0 if no KL penalty is wanted)"
         )
+    return settings
 
 
-def _check_advantage_form(config: DictConfig, mode: str, loss: str) -> None:
+def _check_advantage_form(config: DictConfig, mode: str, loss: str) -> AmirConfig:
     if mode.startswith("amir_") or loss.startswith("amir_"):
         raise ValueError(
             "algorithm.adv_estimator=amir_grpo puts the preferences into the advantage, "
             f"trainer.v1.trainer_mode={mode} with policy_loss.loss_mode={loss} into the loss: take one, "
             "+amir=advantage or +amir=grpo"
         )
-    AdvantageForm.from_algorithm(config.algorithm)
+    form = AdvantageForm.from_algorithm(config.algorithm)
     if config.algorithm.get("use_kl_in_reward", False) and not OmegaConf.select(config, "trainer.use_v1"):
         raise ValueError(
             "algorithm.use_kl_in_reward hides the raw reward from amir_grpo in verl's old trainer: "
             "set trainer.use_v1=True, or actor_rollout_ref.actor.use_kl_loss=True in its place"
         )
+    return form.settings
 
 
 def _has_reference(config: DictConfig) -> bool:
@@ -146,7 +153,7 @@ def _check_loss_name(loss: str) -> None:
         raise ValueError(f"policy_loss.loss_mode={loss} does not exist; known: {', '.join(known)}")
 
 
-def install(verl_config: Any, *, mode_checks: ModeChecks) -> None:
+def check_before_ray(verl_config: Any, *, mode_checks: ModeChecks) -> None:
     """Make `verl.utils.config.validate_config` run `check_run` first, with these `mode_checks`."""
     validate = verl_config.validate_config
 

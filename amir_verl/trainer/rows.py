@@ -19,6 +19,11 @@ class Rows(NamedTuple):
     padding_N: Tensor
     final_N: Tensor
 
+    @property
+    def groups(self) -> int:
+        """How many prompts the batch has; one of rows that pad is none."""
+        return int(self.group_N[~self.padding_N].unique().numel())
+
 
 def describe_rows(keys: Sequence[str], tags: Sequence[Mapping]) -> Rows:
     """Read the rows from verl's keys `{uid}_{session}_{index}` and tags.
@@ -37,6 +42,29 @@ def describe_rows(keys: Sequence[str], tags: Sequence[Mapping]) -> Rows:
         padding_N=torch.tensor([bool(tag.get("is_padding", False)) for tag in tags]),
         final_N=index_N == last[session_N],
     )
+
+
+def as_jagged(values: Tensor) -> Tensor:
+    """Per-response values as a jagged tensor: rows of one length come back stacked from some queues."""
+    if values.is_nested:
+        return values
+    rows, length = values.shape
+    offsets = torch.arange(0, rows * length + 1, length) if length else torch.zeros(rows + 1).long()
+    return torch.nested.nested_tensor_from_jagged(values.flatten(), offsets=offsets)
+
+
+def cut_off(responses: Tensor, *, limit: int, end_token: int) -> Tensor:
+    """Responses that reached the length limit without an end token, (N,) bool.
+
+    Args:
+        responses: token ids, jagged (N, tokens): all that was written, a tool's tokens too.
+        limit: verl's `data.max_response_length`.
+        end_token: the tokenizer's.
+    """
+    end_N = responses.offsets()[1:]
+    length_N = responses.offsets().diff()
+    last_N = responses.values()[(end_N - 1).clamp(min=0)]
+    return (length_N >= limit) & (last_N != end_token)
 
 
 def degenerate_counts(rows: Rows, *, spoken_N: Tensor, dropped_N: Tensor) -> dict[str, float]:

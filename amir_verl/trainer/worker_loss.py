@@ -21,6 +21,10 @@ from amir_verl.objective.loss import anchored_terms, mean_log_prob, once_the_val
 PREFIX = "amir_"
 ANCHORS, WEIGHTS = "amir_anchors", "amir_weights"
 LAMBDA, BETA, POLICY_WEIGHT, ENDS = "amir_lambda", "amir_beta", "amir_policy_weight", "amir_moving_ends"
+# What the driver makes metrics of: sums of squares of dL/dlogp, and the drift of the first mini-batch. verl
+# keeps the least of the mini-batches where a name has "min" in it (utils/metric/utils.py:52).
+POLICY_SQUARE, PREFERENCE_SQUARE = "amir/policy_square", "amir/preference_square"
+FIRST_DRIFT = "amir/drift_min"
 
 
 @dataclass
@@ -34,8 +38,9 @@ class MicroBatchPreferences:
     lambda_: float
     policy_weight: float
     moving_ends: int
-    # Turns a sum over this rank's responses into its share of the global batch's mean.
-    scale: float
+    # A sum over this rank's responses times dp_size / global_batch_size is its share of the global mean.
+    dp_size: int
+    global_batch_size: int
     policy_loss: Tensor | None = None
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
@@ -69,7 +74,10 @@ def with_preferences(policy_loss: Callable, *, name: str) -> Callable:
         loss, metrics = policy_loss(old_log_prob, log_prob, advantages, response_mask, *args, **kwargs)
         loss = preferences.policy_weight * loss
         preferences.policy_loss = loss.detach()
-        return loss + _preference_term(preferences, log_prob, old_log_prob, response_mask), metrics
+        term = _preference_term(preferences, log_prob, old_log_prob, response_mask)
+        if log_prob.requires_grad:
+            _measure_gradients(preferences, loss, term, log_prob, response_mask)
+        return loss + preferences.lambda_ * term, metrics
 
     return amir_policy_loss
 
@@ -78,15 +86,36 @@ def _preference_term(
     preferences: MicroBatchPreferences, log_prob_BT: Tensor, old_log_prob_BT: Tensor, mask_BT: Tensor
 ) -> Tensor:
     mean_B = mean_log_prob(log_prob_BT, mask_BT)
-    row_M = torch.repeat_interleave(preferences.count_B)
+    # With the number of entries known the host need not wait for the device to count them.
+    row_M = torch.repeat_interleave(preferences.count_B, output_size=len(preferences.anchor_M))
     terms_M = anchored_terms(
         mean_B[row_M], preferences.anchor_M, preferences.signed_weight_M, preferences.beta
     )
-    term = once_the_value(terms_M.sum() * preferences.scale, ends=preferences.moving_ends)
+    scale = preferences.dp_size / preferences.global_batch_size
+    term = once_the_value(terms_M.sum() * scale, ends=preferences.moving_ends)
     drift_B = (mean_B.detach() - mean_log_prob(old_log_prob_BT, mask_BT)).abs()
     preferences.metrics["amir/loss"] = term.detach()
-    preferences.metrics["amir/drift"] = drift_B.sum() * preferences.scale
-    return preferences.lambda_ * term
+    preferences.metrics["amir/drift"] = preferences.metrics[FIRST_DRIFT] = drift_B.sum() * scale
+    return term
+
+
+def _measure_gradients(
+    preferences: MicroBatchPreferences, loss: Tensor, term: Tensor, log_prob_BT: Tensor, mask_BT: Tensor
+) -> None:
+    """Squares of dL/dlogp over the micro-batch's response tokens, of both losses as the update has them:
+    elementwise work, no model pass.
+    """
+    mask_BT = mask_BT.bool()
+    for name, value in ((POLICY_SQUARE, loss), (PREFERENCE_SQUARE, term)):
+        gradient_BT = None
+        if value.requires_grad:
+            (gradient_BT,) = torch.autograd.grad(value, log_prob_BT, retain_graph=True, allow_unused=True)
+        if gradient_BT is None:
+            preferences.metrics[name] = value.new_zeros(())
+            continue
+        # A rank's loss is dp_size times its share, and verl takes the mean of ranks of a metric.
+        square = gradient_BT.masked_fill(~mask_BT, 0.0).square().sum()
+        preferences.metrics[name] = square / preferences.dp_size
 
 
 def preference_loss_fn(*, loss_fn: Callable, model_output: Any, data: Any, dp_group: Any = None) -> Any:
@@ -112,7 +141,8 @@ def preference_loss_fn(*, loss_fn: Callable, model_output: Any, data: Any, dp_gr
         lambda_=tu.get_non_tensor_data(data, key=LAMBDA, default=None),
         policy_weight=tu.get_non_tensor_data(data, key=POLICY_WEIGHT, default=None),
         moving_ends=tu.get_non_tensor_data(data, key=ENDS, default=None),
-        scale=data["dp_size"] / data["global_batch_size"],
+        dp_size=data["dp_size"],
+        global_batch_size=data["global_batch_size"],
     )
     token = _open_preferences.set(preferences)
     try:

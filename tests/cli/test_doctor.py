@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from amir_verl import __version__
-from amir_verl.cli.doctor import VLLM_CPU, Facts, diagnose, mending_command, report
+from amir_verl.cli.doctor import VLLM_CPU, diagnose, fixing_command, report
+from amir_verl.cli.installation import Facts
 from amir_verl.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +31,8 @@ WELL = Facts(
         "vllm": "0.28.0",
         "wrapt": "1.17",
         "math-verify": "0.8.0",
+        "flash-attn": "2.8.3",
+        "cupy-cuda13x": "14.0.1",
     },
     needs=(
         "verl<0.10,>=0.9.1",
@@ -69,6 +72,8 @@ def test_all_well_is_one_aligned_line_a_check():
         "ok    ray            2.60.0",
         "ok    TransferQueue  0.1.11",
         "ok    vLLM           0.28.0 (vllm), imports",
+        "ok    flash-attn     2.8.3",
+        "ok    cupy           14.0.1",
         "ok    other needs    math_verify, wrapt",
         "ok    platform       8 x NVIDIA H100, VERL_PLATFORM not set",
         "ok    plugin         loads with verl",
@@ -83,13 +88,13 @@ def test_all_well_is_one_aligned_line_a_check():
         (
             facts(python=(3, 13, 1)),
             "python",
-            "3.13.1, needed is 3.10 to 3.12",
+            "3.13.1, AMIR needs 3.10 to 3.12",
             "python3.11 -m venv .venv && .venv/bin/python -m pip install 'amir-verl[gpu]'",
         ),
         (
             facts(python=(3, 9, 2), checkout="/src"),
             "python",
-            "3.9.2, needed is 3.10 to 3.12",
+            "3.9.2, AMIR needs 3.10 to 3.12",
             "bash /src/scripts/install.sh gpu .venv",
         ),
         (
@@ -101,10 +106,10 @@ def test_all_well_is_one_aligned_line_a_check():
         (
             facts(versions={"verl": "0.8.0"}),
             "verl",
-            "0.8.0, needed is <0.10,>=0.9.1",
+            "0.8.0, AMIR needs <0.10,>=0.9.1",
             f"{PIP} 'verl<0.10,>=0.9.1'",
         ),
-        (facts(versions={"verl": "0.10.0.dev0"}), "verl", "0.10.0.dev0, needed is <0.10,>=0.9.1", None),
+        (facts(versions={"verl": "0.10.0.dev0"}), "verl", "0.10.0.dev0, AMIR needs <0.10,>=0.9.1", None),
         (
             facts(without=["transferqueue"]),
             "TransferQueue",
@@ -182,17 +187,31 @@ def test_one_fault_gets_its_line_and_its_command(found, name, line, command):
     assert status == 1
     assert f"FAIL  {name:<15}{line}" in text.splitlines()
     if command is not None:
-        assert text.splitlines()[-1] == f"to mend: {command}"
+        assert text.splitlines()[-1] == f"to fix it: {command}"
 
 
-def test_the_cause_is_mended_before_what_follows_from_it():
+def test_missing_gpu_kernels_are_said_and_fail_nothing():
+    text, status = report(facts(without=["flash-attn", "cupy-cuda13x"], checkout="/src"))
+    assert status == 0
+    lines = text.splitlines()
+    assert [line for line in lines if line.startswith("slow")] == [
+        "slow  flash-attn     missing: log-probabilities go token by token, 1 to 2 minutes a step of 64 x 8",
+        "slow  cupy           missing: amir_separate_async has no way to send its weights",
+    ]
+    assert "      to add flash-attn: bash /src/scripts/install.sh gpu-kernels /env" in lines
+    assert lines[-1] == "all well"
+    # Nobody misses them on a CPU.
+    assert "flash-attn" not in report(facts(without=["flash-attn", "cupy-cuda13x"], **CPU))[0]
+
+
+def test_the_cause_is_fixed_before_what_follows_from_it():
     found = facts(versions={"verl": "0.8.0"}, plugin_error="amir-verl: AMIR is off", ray_error="also off")
-    assert mending_command(found, diagnose(found)) == f"{PIP} 'verl<0.10,>=0.9.1'"
+    assert fixing_command(found, diagnose(found)) == f"{PIP} 'verl<0.10,>=0.9.1'"
 
 
 def test_several_missing_packages_are_one_installation():
     found = facts(without=["ray", "vllm", "wrapt"])
-    assert mending_command(found, diagnose(found)) == f"{PIP} 'amir-verl[gpu]'"
+    assert fixing_command(found, diagnose(found)) == f"{PIP} 'amir-verl[gpu]'"
 
 
 @pytest.mark.parametrize("plugins", ["", "auto", "amir_verl", "other, amir_verl"])
@@ -237,6 +256,7 @@ def doctor(*arguments, **environment):
     )
 
 
+@pytest.mark.slow
 def test_the_real_command_asks_a_real_ray_worker_and_leaves_nothing_behind(tmp_path):
     """Here AMIR is installed: the report says so, and its Ray is gone when it ends."""
     marker = {"AMIR_DOCTOR_TEST": str(tmp_path)}
@@ -244,7 +264,7 @@ def test_the_real_command_asks_a_real_ray_worker_and_leaves_nothing_behind(tmp_p
     lines = ended.stdout.splitlines()
     assert "ok    Ray worker     sees amir_grpo and amir_sync" in lines, ended.stdout + ended.stderr
     assert "ok    plugin         loads with verl" in lines
-    assert len(lines) == 13
+    assert len(lines) == 13  # flash-attn and cupy are asked for on GPUs alone
     # vLLM may not be in the environment of these tests; the status says what the last line says.
     assert (lines[-1] == "all well") == (ended.returncode == 0)
     deadline = time.monotonic() + 20
@@ -253,6 +273,7 @@ def test_the_real_command_asks_a_real_ray_worker_and_leaves_nothing_behind(tmp_p
     assert left == []
 
 
+@pytest.mark.slow
 def test_a_plugin_that_is_switched_off_and_a_vllm_that_breaks_are_told(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['vllm'] = None\n")
     ended = doctor(
@@ -263,7 +284,7 @@ def test_a_plugin_that_is_switched_off_and_a_vllm_that_breaks_are_told(tmp_path)
     (vllm,) = [line for line in ended.stdout.splitlines() if " vLLM " in line]
     assert vllm.startswith("FAIL  vLLM") and ("vllm halted" in vllm or "not installed" in vllm)
     assert "Ray worker" not in ended.stdout
-    assert ended.stdout.splitlines()[-1].startswith("to mend: ")
+    assert ended.stdout.splitlines()[-1].startswith("to fix it: ")
 
 
 def _processes_with(marker):

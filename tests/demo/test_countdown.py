@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amir_verl.demo import countdown
-from amir_verl.demo.words import build_word_tokenizer, make_countdown
+from amir_verl.demo.model import START
+from amir_verl.demo.words import build_word_tokenizer, make_countdown, word_ids
 
 PROBLEM = countdown.Problem((3, 7, 12, 5), 28)
 
@@ -107,16 +108,25 @@ def test_bad_input_is_refused():
         countdown.compute_score("countdown", "1", "24")
 
 
-def test_the_tokenizer_has_a_token_a_word_and_gives_the_text_back():
-    tokenizer = build_word_tokenizer(countdown.WORDS)
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": PROBLEM.question}], add_generation_prompt=True, tokenize=False
-    )
-    ids = tokenizer(prompt)["input_ids"]
-    assert len(ids) == 7
-    answer = tokenizer("12 5 - 3 * 7 +")["input_ids"]
-    assert len(answer) == 7
-    assert tokenizer.decode([*answer, tokenizer.eos_token_id], skip_special_tokens=True) == "12 5 - 3 * 7 +"
+@pytest.mark.parametrize("architecture", ["qwen2", "qwen3"])
+def test_the_tokenizer_that_verl_and_vllm_load_has_a_token_a_word_and_gives_the_text_back(
+    tmp_path, architecture
+):
+    """AutoTokenizer makes a tokenizer of its own for some architectures, Qwen2 among them."""
+    from transformers import AutoTokenizer
+
+    make_countdown(tmp_path, seed=0, steps=0, architecture=architecture)
+    for tokenizer in (build_word_tokenizer(countdown.WORDS), AutoTokenizer.from_pretrained(tmp_path)):
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": PROBLEM.question}], add_generation_prompt=True, tokenize=False
+        )
+        ids, known = tokenizer(prompt)["input_ids"], word_ids(tokenizer)
+        assert ids == [known[word] for word in (*PROBLEM.question.split(), START)]
+        assert len(tokenizer.encode("\n", add_special_tokens=False)) == 1
+        answer = [known[word] for word in ["12", "5", "-", "3", "*", "7", "+"]]
+        text = tokenizer.decode([*answer, tokenizer.eos_token_id], skip_special_tokens=True)
+        assert text.strip() == "12 5 - 3 * 7 +"
+        assert tokenizer(text)["input_ids"] == answer
 
 
 def test_a_model_folder_is_written_that_answers(tmp_path):
@@ -126,5 +136,5 @@ def test_a_model_folder_is_written_that_answers(tmp_path):
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert sum(p.numel() for p in model.parameters()) < 2e6
-    ids = torch.tensor([tokenizer(PROBLEM.question + " <|im_start|>")["input_ids"]])
+    ids = torch.tensor([tokenizer(f" {PROBLEM.question}{START}")["input_ids"]])
     assert model(input_ids=ids).logits.shape[-1] == len(tokenizer)

@@ -8,7 +8,9 @@ import math
 import pytest
 from trainings import train
 
-from amir_verl.recovery.checkpoint import flaw
+from amir_verl.recovery.checkpoint_mark import why_incomplete
+
+pytestmark = pytest.mark.slow
 
 EVERY_STEP = {
     "amir/loss",
@@ -94,7 +96,7 @@ def test_a_checkpoint_is_marked_as_whole_with_the_files_of_both_ranks(two_ranks)
     record = json.loads((folder / "amir.json").read_text())
     assert record["steps"] == 2
     assert {f"actor/optim_world_size_2_rank_{rank}.pt" for rank in (0, 1)} < set(record["files"])
-    assert flaw(folder) is None
+    assert why_incomplete(folder) is None
 
 
 def test_gspo_with_reference_and_dynamic_batches_on_gemma_beside_a_separate_engine(tiny_models, tmp_path):

@@ -7,7 +7,8 @@ from rollout_batches import MININGS, assert_close, loss_and_gradient, rollout_ba
 
 import amir_verl
 from amir_verl.config import AmirConfig
-from amir_verl.objective.loss import amir_loss, mean_log_prob, spread_in_groups
+from amir_verl.objective.comparison import spread_in_groups
+from amir_verl.objective.loss import amir_loss, mean_log_prob
 
 RAGGED = [1, 2, 5, 8, 3, 4]
 

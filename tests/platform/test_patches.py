@@ -91,6 +91,9 @@ def test_a_backend_that_verl_names_is_kept():
 
 # Pinned memory.
 
+# torch's CPU build, and a CUDA build without a driver
+NO_DEVICE = "no(ne is available| NVIDIA driver)"
+
 
 def test_verl_needs_the_reference_policy_of_fsdp2_unpinned(one_rank, patch_engine):
     assert "CPUOffloadPolicy(pin_memory=True)" in source_of("verl.workers.engine.fsdp.transformer_impl")
@@ -102,7 +105,7 @@ def test_verl_needs_the_reference_policy_of_fsdp2_unpinned(one_rank, patch_engin
         module = fsdp.fully_shard(torch.nn.Linear(2, 1), mesh=mesh, offload_policy=policy)
         return module(torch.ones(1, 2))
 
-    with pytest.raises(RuntimeError, match="accelerator"):
+    with pytest.raises(RuntimeError, match=NO_DEVICE):
         sharded(fsdp.CPUOffloadPolicy(pin_memory=True))
     policy = patch_engine().CPUOffloadPolicy(pin_memory=True)
     assert isinstance(policy, fsdp.CPUOffloadPolicy) and not policy.pin_memory
@@ -121,7 +124,7 @@ def test_verl_needs_the_reference_policy_of_fsdp1_in_place(one_rank, patch_engin
         module = fsdp.FullyShardedDataParallel(module, device_id=torch.device("cpu"), **settings)
         return module(torch.ones(1, 2))
 
-    with pytest.raises(RuntimeError, match="accelerator"):
+    with pytest.raises(RuntimeError, match=NO_DEVICE):
         wrapped(cpu_offload=fsdp.CPUOffload(offload_params=True))
     with pytest.raises(ValueError, match="sync_module_states=True"):
         wrapped(sync_module_states=True)
@@ -185,43 +188,3 @@ def test_without_either_vllm_is_still_not_found(installed):
         metadata.version("vllm")
     assert metadata.version("numpy") == "1.0"
     assert [found.metadata["Name"] for found in metadata.distributions()] == ["numpy"]
-
-
-# The socket that weights go through.
-
-
-@pytest.fixture
-def sockets(monkeypatch):
-    """Names of the sockets of a sender and a receiver of weights, in a run whose Ray has this raylet."""
-    import ray
-    from verl.workers.config import HFModelConfig, RolloutConfig
-    from verl.workers.rollout.vllm_rollout import utils, vllm_rollout
-
-    job = types.SimpleNamespace(get_job_id=lambda: "01000000")  # of the first job of every cluster
-    monkeypatch.setattr(ray, "get_runtime_context", lambda: job)
-    for name, value in {"RANK": "0", "RAY_LOCAL_WORLD_SIZE": "1", "VERL_RAY_JOB_ID": "01000000"}.items():
-        monkeypatch.setenv(name, value)
-    worker = types.SimpleNamespace(local_rank=0, model_runner=None)
-
-    def names(raylet, *, patched):
-        monkeypatch.setenv("RAY_RAYLET_PID", str(raylet))
-        initialize, handle = (
-            vllm_rollout.ServerAdapter.__init__,
-            utils.vLLMColocateWorkerExtension._get_zmq_handle,
-        )
-        if not patched:
-            initialize, handle = inspect.unwrap(initialize), inspect.unwrap(handle)
-        sender = object.__new__(vllm_rollout.ServerAdapter)
-        initialize(sender, RolloutConfig(name="vllm"), object.__new__(HFModelConfig), None)
-        return sender.zmq_handle, handle(worker)
-
-    return names
-
-
-def test_verl_needs_a_socket_of_each_ray(sockets):
-    assert sockets(11, patched=False) == sockets(22, patched=False)
-
-
-def test_runs_on_one_machine_do_not_share_a_socket(sockets):
-    (sender, receiver), others = sockets(11, patched=True), sockets(22, patched=True)
-    assert sender == receiver and not {sender} & set(others)

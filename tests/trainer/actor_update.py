@@ -90,7 +90,12 @@ class Rollouts:
         if stacked:
             anchors, weights = padded(anchors), padded(weights)
         data[ANCHORS], data[WEIGHTS] = anchors, weights
-        settings = {LAMBDA: lambda_, BETA: preferences.beta, POLICY_WEIGHT: policy_weight, ENDS: 2}
+        settings = {
+            LAMBDA: lambda_,
+            BETA: preferences.beta,
+            POLICY_WEIGHT: policy_weight,
+            ENDS: self.config.moving_ends,
+        }
         return tu.assign_non_tensor(data, **settings, global_batch_size=len(data))
 
     def one_process_loss(self, weight: Tensor, *, anchored: bool = True) -> Tensor:

@@ -54,6 +54,6 @@ def test_the_lowest_number_twice_in_a_group_is_a_nan_for_all_of_it_and_repaired_
 
     scores = torch.tensor([[LOWEST], [LOWEST], [0.0], [1.0]])
     assert bool(torch.isnan(advantages(scores)).any())
-    repaired = neutral_rewards(scores, scores.sum(-1), torch.zeros(4, dtype=torch.long))
-    found = advantages(repaired.to_padded_tensor(0.0))
+    group, mask = torch.zeros(4, dtype=torch.long), torch.ones(4, 1)
+    found = advantages(neutral_rewards(scores, broken_rewards(scores.sum(-1)), group, mask))
     assert bool(torch.isfinite(found).all()) and float(found[3]) > 0 > float(found[2])

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from amir_verl.trainer.broken_rewards import neutral_rewards
-from amir_verl.trainer.rows import describe_rows
+from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
+from amir_verl.trainer.rows import as_jagged, cut_off, describe_rows
 
 
 def jagged(rows):
@@ -42,42 +42,52 @@ def test_rows_that_pad_the_batch_are_told_by_their_tag():
     assert rows.group_N[2] == rows.group_N[3] != rows.group_N[0]
 
 
+def repaired(rows, group):
+    """Token rewards of ragged rows, padded, after the repair."""
+    width = max(len(row) for row in rows)
+    rewards = torch.tensor([row + [0.0] * (width - len(row)) for row in rows])
+    mask = torch.arange(width) < torch.tensor([len(row) for row in rows])[:, None]
+    return neutral_rewards(rewards, broken_rewards(rewards.sum(-1)), torch.tensor(group), mask)
+
+
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
 def test_a_broken_reward_becomes_the_mean_of_its_group(broken):
-    scores = jagged([[0.0, 1.0], [0.0, 0.0, broken], [3.0], [broken, 7.0], [5.0]])
-    group = torch.tensor([0, 0, 0, 1, 1])
-    reward = torch.stack([row.sum() for row in scores.unbind()])
-    repaired = neutral_rewards(scores, reward, group)
-    assert [row.tolist() for row in repaired.unbind()] == [
-        [0.0, 1.0],
-        [0.0, 0.0, 2.0],
-        [3.0],
-        [0.0, 5.0],
-        [5.0],
-    ]
-    assert repaired.is_nested and repaired.layout == torch.jagged and repaired.dtype == scores.dtype
+    rows = [[0.0, 1.0], [0.0, 0.0, broken], [3.0], [broken, 7.0], [5.0]]
+    found = repaired(rows, [0, 0, 0, 1, 1])
+    expected = [[0.0, 1.0, 0.0], [0.0, 0.0, 2.0], [3.0, 0.0, 0.0], [0.0, 5.0, 0.0], [5.0, 0.0, 0.0]]
+    assert found.tolist() == expected
+    assert found.dtype == torch.float32
 
 
 def test_a_repaired_row_gets_the_advantage_zero_and_spoils_no_sibling():
     """Through verl's own GRPO estimator."""
     from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
-    scores = jagged([[0.0, 1.0], [0.0, math.nan], [0.0, 0.0], [0.0, 1.0]])
-    reward = torch.stack([row.sum() for row in scores.unbind()])
-    repaired = neutral_rewards(scores, reward, torch.zeros(4, dtype=torch.long)).to_padded_tensor(0.0)
-    advantages, _ = compute_grpo_outcome_advantage(repaired, torch.ones(4, 2), index=["u"] * 4)
-    assert advantages[1].tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+    scores = repaired([[0.0, 1.0], [0.0, math.nan], [0.0, 0.0], [0.0, 1.0]], [0] * 4)
+    advantages, _ = compute_grpo_outcome_advantage(scores, torch.ones(4, 2), index=["u"] * 4)
+    # Rewards of 0 and 1 in float32: the mean of three is off by at most some 1e-7.
+    assert advantages[1].tolist() == pytest.approx([0.0, 0.0], abs=1e-5)
     assert bool(torch.isfinite(advantages).all()) and float(advantages[0, 0]) > 0 > float(advantages[2, 0])
 
 
 def test_a_group_of_broken_rewards_alone_becomes_zero():
-    scores = jagged([[math.nan], [0.0, math.inf]])
-    reward = torch.stack([row.sum() for row in scores.unbind()])
-    repaired = neutral_rewards(scores, reward, torch.zeros(2, dtype=torch.long))
-    assert [row.tolist() for row in repaired.unbind()] == [[0.0], [0.0, 0.0]]
+    assert repaired([[math.nan], [0.0, math.inf]], [0, 0]).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
-def test_scores_that_come_as_one_tensor_are_repaired_too():
-    scores = torch.tensor([[0.0, 1.0], [0.0, math.nan]])
-    repaired = neutral_rewards(scores, scores.sum(-1), torch.zeros(2, dtype=torch.long))
-    assert [row.tolist() for row in repaired.unbind()] == [[0.0, 1.0], [0.0, 1.0]]
+def test_a_broken_row_without_a_token_is_repaired_too():
+    rewards, mask = torch.tensor([[math.nan, 0.0], [1.0, 0.0]]), torch.tensor([[0, 0], [1, 0]])
+    found = neutral_rewards(rewards, torch.tensor([True, False]), torch.zeros(2, dtype=torch.long), mask)
+    assert found.tolist() == [[1.0, 0.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_response_is_cut_off_by_its_own_length_and_last_token(stacked):
+    """A tool's tokens count: the limit is one of all that was written."""
+    rows = [[1, 2, 9, 9], [1, 2, 3, 4], [9, 1, 1, 1]] if stacked else [[1, 2], [1, 2, 3, 4], [3, 4, 5, 9]]
+    responses = as_jagged(torch.tensor(rows) if stacked else jagged(rows))
+    found = cut_off(responses, limit=4, end_token=9).tolist()
+    assert found == ([False, True, True] if stacked else [False, True, False])
+
+
+def test_rows_without_a_token_come_back_stacked_too():
+    assert as_jagged(torch.zeros(3, 0)).offsets().tolist() == [0, 0, 0, 0]

@@ -105,7 +105,13 @@ def test_gradient_is_verls_own_plus_lambda_times_amir_loss(rollouts, name, split
     # What verl reports of its own loss is its own loss.
     for metric, value in plain_metrics.items():
         assert metrics[metric] == pytest.approx(value, rel=1e-12), metric
-    assert set(metrics) == set(plain_metrics) | {"amir/loss", "amir/drift"}
+    assert set(metrics) == set(plain_metrics) | {
+        "amir/loss",
+        "amir/drift",
+        worker_loss.FIRST_DRIFT,
+        worker_loss.POLICY_SQUARE,
+        worker_loss.PREFERENCE_SQUARE,
+    }
 
 
 @pytest.mark.parametrize("mode", AGGREGATIONS)

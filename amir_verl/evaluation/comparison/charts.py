@@ -1,6 +1,6 @@
 """Figures of a comparison. Each function takes data and returns a matplotlib Figure; no file is touched.
 
-Shape suffixes: T steps, S samples, P problems.
+Shape suffixes: T steps, S samples, P problems, V validations.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,13 +8,16 @@ from contextlib import contextmanager
 
 import matplotlib
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from amir_verl.evaluation.comparison.compare import Coverage, RateRow
+from amir_verl.evaluation.comparison.pass_curves import PassCurve
 from amir_verl.evaluation.metrics.calibration import Calibration
 
 COLORS = {"base": "#8b9099", "a": "#2f6690", "b": "#c4512d"}
+FURTHER_COLORS = ("#5b8c5a", "#8c6bb1", "#c79a2b", "#4aa3a2", "#a8577e", "#7a6a58")  # runs beside a and b
 INK, MUTED, RULE = "#22262b", "#6a7078", "#d9dce0"
 COVERAGE_COLORS = {"both": "#b9c0c9", "only_a": COLORS["a"], "only_b": COLORS["b"], "none": "#e9ebee"}
 STYLE = {
@@ -96,6 +99,53 @@ def training_curves(panels: Mapping[str, Mapping[str, Curve]], names: Mapping[st
         axis.set_xlabel("step")
     _legend(figure, names)
     return figure
+
+
+def pass_at_k_courses(curves: Sequence[PassCurve], ks: Sequence[int]) -> Figure:
+    """What a run gains in one try and loses in k: pass@1 and pass@k over steps, then one against the other.
+
+    Args:
+        curves: two validations or more each; equal names share a colour. The first two are A and B.
+        ks: above 1, in every curve.
+    """
+    rows = -(-(1 + 2 * len(ks)) // 3)
+    figure = Figure(figsize=(PANEL_WIDTH * 3, 2.6 * rows + 0.35), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.09, w_pad=0.06)
+    axes = figure.subplots(rows, 3, squeeze=False).flat
+    palette = (COLORS["a"], COLORS["b"], *FURTHER_COLORS)
+    names = list(dict.fromkeys(curve.name for curve in curves))
+    color_of = {name: palette[i % len(palette)] for i, name in enumerate(names)}
+    for axis, k in zip(axes, (1, *ks), strict=False):
+        for curve in curves:
+            axis.plot(curve.step_V, curve.rates[k], "o-", color=color_of[curve.name], markersize=3.5)
+        axis.set_title(f"pass@{k} over steps")
+        axis.set_xlabel("step")
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        _percent_axis(axis.yaxis)
+    for axis, k in zip(figure.axes[1 + len(ks) :], ks, strict=False):
+        for curve in curves:
+            one_V, k_V, color = curve.rates[1], curve.rates[k], color_of[curve.name]
+            axis.plot(one_V, k_V, "o-", color=color, markersize=3.5)
+            axis.plot(one_V[:1], k_V[:1], "o", color="white", markeredgecolor=color, markersize=7)
+            axis.plot(one_V[-1:], k_V[-1:], "o", color=color, markersize=7)
+        axis.set_title(f"pass@{k} against pass@1")
+        axis.set_xlabel("pass@1")
+        _percent_axis(axis.xaxis)
+        _percent_axis(axis.yaxis)
+    for axis in figure.axes[1 + 2 * len(ks) :]:
+        axis.set_visible(False)
+    handles = [matplotlib.lines.Line2D([], [], color=color_of[name], linewidth=2.5) for name in names]
+    figure.legend(handles, names, loc="outside upper left", ncols=min(4, len(names)), handlelength=1.4)
+    return figure
+
+
+def _percent_axis(axis: Axis) -> None:
+    """Percent, over ten points at least: a narrower range would make noise look like a result."""
+    low, high = axis.get_view_interval()
+    if high - low < 0.1:
+        axis.set_view_interval((low + high) / 2 - 0.05, (low + high) / 2 + 0.05, ignore=True)
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    axis.set_major_locator(MaxNLocator(5))
 
 
 def solve_rates(rows: Sequence[RateRow], names: Mapping[str, str]) -> Figure:

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from amir_verl.evaluation.comparison import charts
 from amir_verl.evaluation.comparison.compare import Comparison, RateRow, compare
+from amir_verl.evaluation.comparison.pass_curves import PassCurve, drawable, shared_ks
 from amir_verl.evaluation.comparison.run_files import Run
 from amir_verl.evaluation.metrics.bootstrap import MIN_PROBLEMS, Gain
 from amir_verl.evaluation.metrics.summary import Estimate, Summary
@@ -29,6 +30,8 @@ TRAINING_PANELS = {
     "pairs ranked right (share)": ("amir/pair_accuracy",),
     "preference margin": ("amir/margin",),
     "preference over policy gradient": ("amir/grad_ratio",),
+    "distinct right answers a group": ("amir/distinct_right",),
+    "right, yet below a wrong one (share)": ("amir/unlikely_right",),
 }
 VALIDATION_PANELS = 3
 
@@ -161,11 +164,16 @@ def _margin_panels(runs: dict[str, Run], comparison: Comparison | None) -> dict[
 
 
 def _figures(
-    runs: dict[str, Run], comparison: Comparison | None, names: dict[str, str]
+    runs: dict[str, Run],
+    comparison: Comparison | None,
+    names: dict[str, str],
+    curves: Sequence[PassCurve],
 ) -> dict[str, Callable[[], Figure]]:
     """File name -> how to draw it; only what the files allow."""
     trained = {key: names[key] for key in runs if key != "base"}
     found: dict[str, Callable[[], Figure]] = {}
+    if ks := shared_ks(curves):
+        found["pass_at_k"] = lambda: charts.pass_at_k_courses(curves, ks)
     if panels := training_panels({key: runs[key] for key in trained}):
         found["training_curves"] = lambda: charts.training_curves(panels, trained)
     if margins := _margin_panels(runs, comparison):
@@ -189,10 +197,18 @@ def _figures(
     return found
 
 
-def write_report(a: Run, b: Run, base: Run | None, *, out: Path, seed: int = 0) -> Path:
+def write_report(
+    a: Run, b: Run, base: Run | None, *, out: Path, curves: Sequence[PassCurve] = (), seed: int = 0
+) -> Path:
     """Write `index.html` and its PNG files into `out`, which is made when it is not there.
 
     A section whose data a run lacks says so in one line. Text from runs is escaped; the page loads nothing.
+
+    Args:
+        a, b, base: runs to compare problem by problem.
+        out: directory of the page.
+        curves: pass@k over training, of A and B first and then of any other run.
+        seed: of the bootstrap.
 
     Returns:
         The path of the page.
@@ -209,7 +225,7 @@ def write_report(a: Run, b: Run, base: Run | None, *, out: Path, seed: int = 0) 
     out.mkdir(parents=True, exist_ok=True)
     pictures = {}
     with charts.chart_style():
-        for name, draw in _figures(runs, comparison, names).items():
+        for name, draw in _figures(runs, comparison, names, drawable(curves)).items():
             path = out / f"{name}.png"
             figure = draw()
             figure.savefig(path, dpi=2 * charts.PIXELS_PER_INCH, facecolor="white")

@@ -90,7 +90,7 @@ def run_metrics(directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return curves
 
 
-def _dumps_of(directory: Path) -> dict[int, Path]:
+def validation_dumps(directory: Path) -> dict[int, Path]:
     """Step to file of the one directory of validation dumps at or below `directory`."""
     found: dict[Path, dict[int, Path]] = {}
     for depth in ("", "*/", "*/*/"):
@@ -136,7 +136,7 @@ def load_run(
         return Run(name=name, samples=samples, step=None, first_step=None, source=str(path))
     if not path.is_dir():
         raise ValueError(f"{path}: no such run directory or file")
-    metrics, dumps = run_metrics(path), _dumps_of(path)
+    metrics, dumps = run_metrics(path), validation_dumps(path)
     rows = path / EVALUATION_ROWS
     if rows.is_file() and step is None:
         return Run(

@@ -1,6 +1,6 @@
 """Bootstrap intervals over problems.
 
-Shape suffixes: P problems.
+Shape suffixes: _Q problems.
 """
 
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-#: Below this many problems a percentile interval covers clearly less than it says, so no verdict is given.
+# With fewer problems a percentile interval covers clearly less than it claims, so there is no verdict.
 MIN_PROBLEMS = 20
 _MEMORY_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Mean of B minus A over shared problems, with its interval and what may be said of it."""
+    """Mean of B minus A over shared problems, with its interval and verdict."""
 
     mean: float
     low: float
@@ -40,31 +40,31 @@ def bootstrap_interval(
     """Percentile bootstrap interval of the mean over problems.
 
     Args:
-        values: (P,) one figure a problem, such as its pass@k; all finite.
+        values: (Q,) one figure per problem, such as its pass@k; all finite.
         level: coverage, in (0, 1).
         draws: resamples with replacement.
         seed: of the resampling; equal seeds give equal intervals.
 
     Returns:
-        (low, high); two NaN for fewer than two problems, of which nothing can be resampled.
+        (low, high); two NaN for fewer than two problems, which leave nothing to resample.
 
     Raises:
         ValueError: values not one-dimensional or not finite, or level outside (0, 1).
     """
-    value_P = np.asarray(values, dtype=float)
-    if value_P.ndim != 1 or not np.all(np.isfinite(value_P)):
+    value_Q = np.asarray(values, dtype=float)
+    if value_Q.ndim != 1 or not np.all(np.isfinite(value_Q)):
         raise ValueError("bootstrap_interval takes a one-dimensional array of finite numbers")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    if value_P.size < 2:
+    if value_Q.size < 2:
         return float("nan"), float("nan")
     from scipy.stats import bootstrap
 
     result = bootstrap(
-        (value_P,),
+        (value_Q,),
         np.mean,
         n_resamples=draws,
-        batch=max(1, _MEMORY_CELLS // value_P.size),
+        batch=max(1, _MEMORY_CELLS // value_Q.size),
         vectorized=True,
         confidence_level=level,
         method="percentile",
@@ -79,17 +79,17 @@ def paired_gain(
     """Gain of `after` over `before` on the same problems, resampling problems and keeping each pair together.
 
     Args:
-        before: (P,) one figure a problem.
-        after: (P,) the same problems in the same order.
+        before: (Q,) one figure per problem.
+        after: (Q,) the same problems in the same order.
 
     Raises:
         ValueError: shapes differ, no problem, or anything `bootstrap_interval` refuses.
     """
-    before_P, after_P = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
-    if before_P.shape != after_P.shape or before_P.size == 0:
+    before_Q, after_Q = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
+    if before_Q.shape != after_Q.shape or before_Q.size == 0:
         raise ValueError(
-            f"paired_gain needs the same problems twice, got {before_P.shape} and {after_P.shape}"
+            f"paired_gain needs the same problems twice, got {before_Q.shape} and {after_Q.shape}"
         )
-    difference_P = after_P - before_P
-    low, high = bootstrap_interval(difference_P, level=level, draws=draws, seed=seed)
-    return Gain(mean=float(difference_P.mean()), low=low, high=high, num_problems=int(difference_P.size))
+    difference_Q = after_Q - before_Q
+    low, high = bootstrap_interval(difference_Q, level=level, draws=draws, seed=seed)
+    return Gain(mean=float(difference_Q.mean()), low=low, high=high, num_problems=int(difference_Q.size))

@@ -1,6 +1,6 @@
-"""How far stated confidence lies from the share of answers that are right.
+"""How far stated confidence is from the share of right answers.
 
-Shape suffixes: S samples, B bins.
+Shape suffixes: _N samples, _K bins.
 """
 
 from dataclasses import dataclass
@@ -16,49 +16,49 @@ class Calibration:
     ece: float
     brier: float
     num_samples: int
-    edges: np.ndarray  # (B + 1,)
-    count: np.ndarray  # (B,)
-    confidence: np.ndarray  # (B,) mean stated confidence
-    accuracy: np.ndarray  # (B,) share that is right
+    edges: np.ndarray  # (K + 1,)
+    count: np.ndarray  # (K,)
+    confidence: np.ndarray  # (K,) mean stated confidence
+    accuracy: np.ndarray  # (K,) share of right answers
 
 
 def calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 10) -> Calibration:
     """Expected calibration error (Guo et al. 2017) and Brier score.
 
-    ECE is the mean over samples of |accuracy - mean confidence| of the sample's bin; the bins have equal
-    width over [0, 1], closed below, and 1.0 falls into the last.
+    ECE is the mean over samples of |accuracy - mean confidence| of the sample's bin. Bins divide [0, 1] into
+    equal widths, closed below; the last includes 1.0.
 
     Args:
-        confidence: (S,) in [0, 1].
-        correct: (S,) 0 or 1.
-        bins: B.
+        confidence: (N,) in [0, 1].
+        correct: (N,) 0 or 1.
+        bins: K.
 
     Raises:
         ValueError: no sample, shapes differ, confidence outside [0, 1], correctness not 0 or 1, bins below 1.
     """
-    confidence_S, correct_S = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
-    if confidence_S.ndim != 1 or confidence_S.shape != correct_S.shape or confidence_S.size == 0:
+    confidence_N, correct_N = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
+    if confidence_N.ndim != 1 or confidence_N.shape != correct_N.shape or confidence_N.size == 0:
         raise ValueError(
-            f"confidence {confidence_S.shape} and correct {correct_S.shape} must be equal and not empty"
+            f"confidence {confidence_N.shape} and correct {correct_N.shape} must be equal and not empty"
         )
-    if not np.all((confidence_S >= 0) & (confidence_S <= 1)):
+    if not np.all((confidence_N >= 0) & (confidence_N <= 1)):
         raise ValueError("confidence must lie in [0, 1]")
-    if not np.all((correct_S == 0) | (correct_S == 1)):
+    if not np.all((correct_N == 0) | (correct_N == 1)):
         raise ValueError("correct must hold 0 or 1")
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
-    index_S = np.minimum((confidence_S * bins).astype(int), bins - 1)
-    count_B = np.bincount(index_S, minlength=bins)
-    filled_B = np.where(count_B > 0, count_B, np.nan)
-    confidence_B = np.bincount(index_S, weights=confidence_S, minlength=bins) / filled_B
-    accuracy_B = np.bincount(index_S, weights=correct_S, minlength=bins) / filled_B
-    gap_B = np.abs(accuracy_B - confidence_B)
+    index_N = np.minimum((confidence_N * bins).astype(int), bins - 1)
+    count_K = np.bincount(index_N, minlength=bins)
+    filled_K = np.where(count_K > 0, count_K, np.nan)
+    confidence_K = np.bincount(index_N, weights=confidence_N, minlength=bins) / filled_K
+    accuracy_K = np.bincount(index_N, weights=correct_N, minlength=bins) / filled_K
+    gap_K = np.abs(accuracy_K - confidence_K)
     return Calibration(
-        ece=float(np.nansum(gap_B * count_B) / confidence_S.size),
-        brier=float(np.mean((confidence_S - correct_S) ** 2)),
-        num_samples=int(confidence_S.size),
+        ece=float(np.nansum(gap_K * count_K) / confidence_N.size),
+        brier=float(np.mean((confidence_N - correct_N) ** 2)),
+        num_samples=int(confidence_N.size),
         edges=np.linspace(0.0, 1.0, bins + 1),
-        count=count_B,
-        confidence=confidence_B,
-        accuracy=accuracy_B,
+        count=count_K,
+        confidence=confidence_K,
+        accuracy=accuracy_K,
     )

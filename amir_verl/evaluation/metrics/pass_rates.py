@@ -1,6 +1,6 @@
 """pass@k and maj@k of one problem or of many.
 
-Shape suffixes: P problems, N samples of one problem, D draws.
+Shape suffixes: _Q problems, _N samples of one problem, _A distinct answers, _D draws.
 """
 
 from collections.abc import Hashable, Sequence
@@ -27,8 +27,8 @@ def pass_at_k(num_samples: ArrayLike, num_correct: ArrayLike, k: int) -> float |
     (Chen et al. 2021, "Evaluating Large Language Models Trained on Code", eq. 1).
 
     Args:
-        num_samples: n, samples drawn for each problem; scalar or (P,).
-        num_correct: c, how many of them were correct; scalar or (P,), broadcast against `num_samples`.
+        num_samples: n, samples drawn for each problem; scalar or (Q,).
+        num_correct: c, how many of them were correct; scalar or (Q,), broadcast against `num_samples`.
         k: samples one may look at; 1 <= k <= n for every problem.
 
     Returns:

@@ -1,7 +1,7 @@
 """How well scores agree with a given ranking of responses.
 
 A ranking gives each response of a prompt its place: 0 is best, equal places are ties, None means unranked.
-Shape suffixes: P prompts, R ranked responses of one prompt.
+Shape suffixes: _Q prompts, _R ranked responses of one prompt.
 """
 
 import math
@@ -61,7 +61,7 @@ def _reciprocal_rank(score_R: np.ndarray, place_R: np.ndarray) -> float:
 def prompt_ranking_metrics(
     scores: Scores, rankings: Rankings, *, k: int | None = None
 ) -> dict[str, np.ndarray]:
-    """The figures behind `ranking_metrics`, one a prompt: each name to an array (P,), NaN where undefined.
+    """The figures behind `ranking_metrics`, one a prompt: each name to an array (Q,), NaN where undefined.
 
     Undefined: everything for a prompt with fewer than two ranked responses; `pairwise_accuracy` and
     `kendall_tau` also where all places are tied. Constant scores have tau 0. Arguments and errors as there.
@@ -103,8 +103,8 @@ def ranking_metrics(scores: Scores, rankings: Rankings, *, k: int | None = None)
     - `kendall_tau`: tau-b (scipy).
 
     Args:
-        scores: P lists of scores, the higher the better.
-        rankings: P lists of places of the same lengths; 0 is best, ties allowed. None (or NaN) takes no part.
+        scores: Q lists of scores, the higher the better.
+        rankings: Q lists of places of the same lengths; 0 is best, ties allowed. None (or NaN) takes no part.
         k: cut-off of nDCG; None takes all.
 
     Returns:
@@ -114,9 +114,9 @@ def ranking_metrics(scores: Scores, rankings: Rankings, *, k: int | None = None)
         ValueError: lengths differ, a score is not finite, a place is negative or fractional (prompt named).
     """
     table = prompt_ranking_metrics(scores, rankings, k=k)
-    defined = {name: value_P[~np.isnan(value_P)] for name, value_P in table.items()}
+    defined = {name: value_Q[~np.isnan(value_Q)] for name, value_Q in table.items()}
     return {
-        name: float(value_P.mean()) if value_P.size else float("nan") for name, value_P in defined.items()
+        name: float(value_Q.mean()) if value_Q.size else float("nan") for name, value_Q in defined.items()
     }
 
 
@@ -128,8 +128,8 @@ def pair_order_kept(
     A pair takes part when the first scores tell its two responses apart; equal scores afterwards count half.
 
     Args:
-        before: P lists of scores.
-        after: P lists of the same lengths, such as the scores under a truncated prompt.
+        before: Q lists of scores.
+        after: Q lists of the same lengths, such as the scores under a truncated prompt.
         rankings: with it, only pairs of ranked responses with different places take part.
         max_place_gap: with it, only pairs at most this many places apart (1: near-tied responses).
 

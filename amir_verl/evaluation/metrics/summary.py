@@ -1,6 +1,6 @@
-"""What one table of samples says: pass@k, maj@k, length, truncation, calibration.
+"""The figures of one table of samples: pass@k, maj@k, length, truncation, calibration.
 
-Shape suffixes: P problems.
+Shape suffixes: _Q problems.
 """
 
 from collections.abc import Sequence
@@ -46,10 +46,10 @@ class Summary:
 
 
 def problem_rates(samples: "pd.DataFrame", *, ks: Sequence[int] = KS, seed: int = 0) -> "pd.DataFrame":
-    """One row a problem (index `prompt_id`): n, c, `pass@k` and `maj@k`; NaN where it has too few samples.
+    """One row per problem (index `prompt_id`): n, c, `pass@k` and `maj@k`; NaN where it has too few samples.
 
-    A k that fewer than half of the problems have samples for is left out: a few repeated questions say little
-    of the set. maj@k is given for the largest k above 1, and left out where no sample has an answer.
+    Leaves out any k that fewer than half of the problems have samples for: a few repeated questions say
+    little about the set. maj@k is for the largest k above 1, and absent if no sample has an answer.
     """
     import pandas as pd
 
@@ -58,10 +58,10 @@ def problem_rates(samples: "pd.DataFrame", *, ks: Sequence[int] = KS, seed: int 
     enough = {k: (table["n"] >= k).to_numpy() for k in ks}
     kept = [k for k in ks if 2 * enough[k].sum() >= len(table)]
     for k in kept:
-        rate_P = np.full(len(table), np.nan)
+        rate_Q = np.full(len(table), np.nan)
         counted = table[enough[k]]
-        rate_P[enough[k]] = pass_at_k(counted["n"].to_numpy(), counted["c"].to_numpy(), k)
-        table[f"pass@{k}"] = rate_P
+        rate_Q[enough[k]] = pass_at_k(counted["n"].to_numpy(), counted["c"].to_numpy(), k)
+        table[f"pass@{k}"] = rate_Q
     votes = max((k for k in kept if k > 1), default=None)
     if votes and samples["pred"].notna().any():
         table[f"maj@{votes}"] = [
@@ -76,10 +76,10 @@ def _majority(group: "pd.DataFrame", votes: int, seed: int) -> float:
 
 
 def estimate(values: "pd.Series", *, seed: int = 0) -> Estimate:
-    """Mean and interval over the problems that have the figure."""
-    value_P = values.dropna().to_numpy(dtype=float)
-    low, high = bootstrap_interval(value_P, seed=seed)
-    return Estimate(float(value_P.mean()), low, high, int(value_P.size))
+    """Mean and interval over the problems with this figure."""
+    value_Q = values.dropna().to_numpy(dtype=float)
+    low, high = bootstrap_interval(value_Q, seed=seed)
+    return Estimate(float(value_Q.mean()), low, high, int(value_Q.size))
 
 
 def summarise(samples: "pd.DataFrame", *, ks: Sequence[int] = KS, seed: int = 0) -> Summary:
@@ -104,7 +104,7 @@ def summarise(samples: "pd.DataFrame", *, ks: Sequence[int] = KS, seed: int = 0)
 
 
 def summaries_by_source(samples: "pd.DataFrame") -> dict[str, Summary]:
-    """One summary a data source, and one of all where there are several; k in powers of two."""
+    """One summary per data source, and one of all if there are several; k in powers of two."""
     most = int(samples.groupby("prompt_id").size().max())
     ks = [2**i for i in range(most.bit_length())]
     parts = {str(name): summarise(part, ks=ks) for name, part in samples.groupby("data_source", sort=False)}
@@ -136,7 +136,7 @@ def summary_record(summary: Summary) -> dict[str, Any]:
 
 
 def format_summary(summaries: dict[str, Summary]) -> str:
-    """A plain-text table, one line a data set, percentages with 95 % intervals."""
+    """A plain-text table, one line per data set, percentages with 95 % intervals."""
     rates = list(dict.fromkeys(name for summary in summaries.values() for name in summary.rates))
     header = ["data", "problems", "samples", *rates, "length", "cut off", "ECE"]
     lines = [header]

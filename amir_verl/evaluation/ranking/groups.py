@@ -1,6 +1,6 @@
 """Ranked responses as evaluation reads them, and how well scores of them hold up.
 
-Shape suffixes: P prompts.
+Shape suffixes: _Q prompts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,11 +72,11 @@ def ranking_estimates(
 ) -> dict[str, Estimate]:
     """`ranking_metrics` with bootstrap intervals over the prompts that define each metric."""
     estimates = {}
-    for name, value_P in prompt_ranking_metrics(scores, rankings, k=k).items():
-        known_P = value_P[value_P == value_P]
-        if known_P.size:
-            low, high = bootstrap_interval(known_P, seed=seed)
-            estimates[name] = Estimate(float(known_P.mean()), low, high, int(known_P.size))
+    for name, value_Q in prompt_ranking_metrics(scores, rankings, k=k).items():
+        known_Q = value_Q[value_Q == value_Q]
+        if known_Q.size:
+            low, high = bootstrap_interval(known_Q, seed=seed)
+            estimates[name] = Estimate(float(known_Q.mean()), low, high, int(known_Q.size))
     return estimates
 
 
@@ -85,7 +85,7 @@ def order_kept(
     after: Sequence[Sequence[float]],
     rankings: Sequence[Sequence[int | None]],
 ) -> OrderKept:
-    """`pair_order_kept` for all pairs of differently ranked responses, and for those one place apart."""
+    """`pair_order_kept` for all pairs of responses with different ranks, and for those one place apart."""
     share, pairs = pair_order_kept(before, after, rankings)
     near_share, near_pairs = pair_order_kept(before, after, rankings, max_place_gap=NEAR_TIE)
     return OrderKept(share, pairs, near_share, near_pairs)
@@ -94,7 +94,7 @@ def order_kept(
 def ranked_order_kept(
     scores: Sequence[Sequence[float]], rankings: Sequence[Sequence[int | None]]
 ) -> OrderKept:
-    """The share of pairs that the scores order as the ranking does."""
+    """The share of pairs the scores order as the ranking does."""
     given = [[0.0 if place is None else -float(place) for place in ranking] for ranking in rankings]
     return order_kept(given, scores, rankings)
 

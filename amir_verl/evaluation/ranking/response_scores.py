@@ -1,6 +1,6 @@
 """Length-normalised log-probability of given responses under a model.
 
-Shape suffixes: B sequences of a batch, T tokens, V vocabulary.
+Shape suffixes: _B sequences of a batch, _T tokens, _V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ class ResponseScorer:
         """Load `model` (directory or hub name).
 
         Args:
-            device: torch device; else a GPU where there is one.
+            device: torch device; by default a GPU if there is one.
             dtype: of the weights, such as bfloat16; `auto` as saved.
             batch_tokens: tokens of one forward pass, padding included; one sequence may exceed it.
 
@@ -46,7 +46,7 @@ class ResponseScorer:
     def scores(
         self, prompts: Sequence[Messages], responses: Sequence[Sequence[str]], *, description: str = "scoring"
     ) -> list[list[float]]:
-        """Scores in the shape of `responses`: one list a prompt, one score a response."""
+        """Scores in the shape of `responses`: one list per prompt, one score per response."""
         sequences: list[tuple[list[int], int]] = []  # token ids, length of the prompt
         for messages, group in zip(prompts, responses, strict=True):
             prompt = self._prompt_ids(messages)
@@ -69,7 +69,7 @@ class ResponseScorer:
         return [*ids, self.tokenizer.eos_token_id]
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Indices of sequences of like length, longest first, so that memory fails at once if at all."""
+        """Indices of sequences of similar length, longest first: if memory runs out, it does so at once."""
         batch: list[int] = []
         for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
             if batch and (len(batch) + 1) * lengths[batch[0]] > self.batch_tokens:

@@ -1,4 +1,4 @@
-"""Questions of verl's parquet files, as evaluation asks them."""
+"""Questions in verl's parquet files, ready to ask."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Question:
 def find_data(names: Sequence[str], data_dir: Path) -> list[Path]:
     """Files of the named sets.
 
-    A path is taken as it is. A name is NAME.parquet or NAME_test.parquet in `data_dir`, or the only
-    NAME_*.parquet there that is no training split.
+    A path stands for itself. A name is NAME.parquet or NAME_test.parquet in `data_dir`, or the only
+    NAME_*.parquet there that is not a training split.
 
     Raises:
-        ValueError: nothing or several files for a name; lists what is there.
+        ValueError: no file or several for a name; lists what is there.
     """
     found = []
     for name in names:

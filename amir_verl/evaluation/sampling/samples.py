@@ -1,6 +1,6 @@
-"""Sample rows: one response to one problem with its verdict, read from every file that holds such rows.
+"""Sample rows: one response to one problem, with its verdict.
 
-Understood: the parquet of `scripts/evaluate.py`, verl's validation dumps (`trainer.validation_data_dir`), and
+Read from the parquet of `amir-verl evaluate`, verl's validation dumps (`trainer.validation_data_dir`), and
 any JSONL or parquet with a prompt id and a correctness.
 """
 
@@ -16,7 +16,7 @@ from amir_verl.data.row_files import PlacedRow, read_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Columns of a table of samples. Unknown values are None (text, truncated) or NaN (numbers).
+# Columns of a table of samples. Unknown values are None (text, truncated) or NaN (numbers).
 COLUMNS = {
     "prompt_id": "the problem; equal in two runs for the same problem",
     "sample_id": "the response",
@@ -37,7 +37,7 @@ LENGTH_KEYS = ("length", "response_length", "num_tokens")
 
 
 def text_id(*parts: str) -> str:
-    """A short id of a problem that depends on its text alone, so that runs match problem by problem."""
+    """A short id of a problem that depends only on its text, so that runs match problem by problem."""
     joined = "\x1f".join(parts).encode("utf-8", "backslashreplace")
     return hashlib.sha256(joined).hexdigest()[:16]
 
@@ -76,14 +76,14 @@ def _correct(row: Mapping[str, Any], key: str | None, threshold: float | None) -
 
 
 def _prompt_id(row: Mapping[str, Any], key: str | None) -> str:
-    # verl draws a fresh uid for every validation, so its dumps are matched by the text of prompt and answer.
+    # verl draws a new uid for every validation, so match its dumps by the text of prompt and answer.
     if key is None and "input" in row and "output" in row:
         return text_id(_text(row["input"]), _text(row.get("gts")))
     keys = (key,) if key else PROMPT_KEYS
     name = next((name for name in keys if row.get(name) is not None), None)
     if name is None:
         raise ValueError(f"no prompt id: expected one of {', '.join(keys)}, or verl's input and output")
-    # Other people's ids count from 1 in every set; `prompt_id` and a named key are unique as they are.
+    # Other ids may count from 1 in every set; `prompt_id` and a named key are unique already.
     apart = key is None and name != "prompt_id" and row.get("data_source")
     return f"{_text(row['data_source'])}/{_text(row[name])}" if apart else _text(row[name])
 
@@ -95,7 +95,7 @@ def sample_from_row(
     correct_key: str | None = None,
     threshold: float | None = None,
 ) -> dict[str, Any]:
-    """One row of any understood file as a row of `COLUMNS` (without `sample_id`, which the file decides).
+    """One row of any supported file as a row of `COLUMNS` (without `sample_id`, which the file decides).
 
     Raises:
         ValueError: no prompt id, no correctness, or a correctness that is neither 0 nor 1; says which.
@@ -121,14 +121,14 @@ def sample_from_row(
         "length": length if has_tokens else float(len(response)) if response else math.nan,
         "length_unit": _text(row.get("length_unit")) or ("tokens" if has_tokens else "characters"),
         "truncated": None if truncated is None else bool(truncated),
-        # A model may state a confidence of 7; that is no confidence, and no reason to refuse the file.
+        # A model may state a confidence of 7: not a confidence, but no reason to refuse the file.
         "confidence": confidence if 0 <= confidence <= 1 else math.nan,
         "logprob_mean": _number(row.get("logprob_mean")),
     }
 
 
 def _final_rows_of_sessions(rows: list[PlacedRow]) -> list[PlacedRow]:
-    """verl writes one row for each model output of a session (`{uid}_{session}_{index}`): the last counts."""
+    """verl writes one row per model output of a session (`{uid}_{session}_{index}`): the last counts."""
     last: dict[str, tuple[int, int]] = {}
     for position, (place, row) in enumerate(rows):
         session, _, index = _text(row.get("uid")).rpartition("_")
@@ -146,14 +146,14 @@ def read_samples(
     correct_key: str | None = None,
     threshold: float | None = None,
 ) -> "pd.DataFrame":
-    """Samples of one file, a row each, with `COLUMNS`.
+    """Samples of one file, one per row, with `COLUMNS`.
 
     Args:
         path: .parquet, .jsonl or .json.
         prompt_key: field that names the problem; else the first of `PROMPT_KEYS`, and for verl's dumps the
             text of prompt and reference answer.
         correct_key: field that holds the correctness; else the first of `CORRECT_KEYS`.
-        threshold: with it, correct means that the score (or `correct_key`) is at least this.
+        threshold: if given, correct means a score (or `correct_key`) of at least this.
 
     Raises:
         ValueError: one line naming the file and the row.

@@ -1,4 +1,4 @@
-"""Sample a model with vLLM's offline engine and score the responses with a reward function of verl's kind."""
+"""Sample a model with vLLM's offline engine and score the responses with a verl reward function."""
 
 import importlib
 import importlib.util
@@ -19,7 +19,7 @@ Reward = Callable[..., Any]
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How a model is asked. `engine` goes to `vllm.LLM` as it is (tensor_parallel_size, dtype, ...)."""
+    """How to sample. `engine` goes straight to `vllm.LLM` (tensor_parallel_size, dtype, ...)."""
 
     samples: int = 8
     temperature: float = 0.6
@@ -49,7 +49,7 @@ class Completion:
 
 
 def load_reward(source: str, name: str = "compute_score", **settings: Any) -> Reward:
-    """The function `name` of a file or module, with `settings` bound, as verl's setting names it.
+    """The function `name` of a file or module, named as in verl's settings, with `settings` bound.
 
     Raises:
         ValueError: no such file, module or function.

@@ -1,15 +1,16 @@
 """The watchdog: the death of an engine or an actor ends the block that it watches, nothing else does."""
 
+import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
 import ray
 
 from amir_verl.recovery import watchdog
-from amir_verl.recovery.watchdog import Watchdog, engine_has_died
+from amir_verl.recovery.watchdog import Watchdog, dead_engines, engine_has_died
 
 LONG = 60.0
 
@@ -87,7 +88,7 @@ def test_the_death_of_an_engine_ends_a_wait_with_one_line(server):
         time.sleep(LONG)
     assert str(death.value) == (
         f"amir-verl: the vLLM engine at {server.address} died, so the run ends; "
-        "trainer.resume_mode=auto goes on from its last whole checkpoint"
+        "trainer.resume_mode=auto resumes from the last complete checkpoint"
     )
 
 
@@ -122,3 +123,72 @@ def test_a_block_that_ends_is_left_alone(server):
 def test_other_errors_pass(error):
     with pytest.raises(error), Watchdog(lambda: ({}, []), seconds=0.01):
         raise error
+
+
+def test_many_servers_are_asked_side_by_side():
+    """Each of 64 keeps its answer back until all have been asked: asked in turn, none would answer."""
+    count = 64
+    all_asked = threading.Barrier(count)
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self):
+            last = all_asked.wait(LONG) == 0
+            self.send_response(503 if last else 200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = count
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Busy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"127.0.0.1:{server.server_port}"
+    try:
+        assert dead_engines([address] * count, timeout=LONG) == [address]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_error_in_a_look_is_printed_once_and_the_watch_goes_on(capsys):
+    looks = iter(["no", "no", "yes"])
+
+    def parts():
+        if next(looks, "yes") == "no":
+            raise OSError("the list of replicas was not there")
+        return {"worker 0": Actor(ray.exceptions.ActorDiedError())}, []
+
+    with pytest.raises(RuntimeError, match="worker 0 died"), Watchdog(parts, seconds=0.01):
+        time.sleep(LONG)
+    said = capsys.readouterr().err
+    assert said.count("the watchdog failed in a look at the run, and goes on:") == 1
+    assert "OSError: the list of replicas was not there" in said and "Traceback" in said
+
+
+def test_an_actor_that_cannot_be_asked_hides_no_other(capsys):
+    actors = {
+        "agent loop 0": Actor(ValueError("not a reply")),
+        "worker 0": Actor(ray.exceptions.ActorDiedError()),
+    }
+    with (
+        pytest.raises(RuntimeError, match="verl: worker 0 died"),
+        Watchdog(lambda: (actors, []), seconds=0.01),
+    ):
+        time.sleep(LONG)
+    assert "ValueError: not a reply" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("nonsense", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 503\xff what\r\n\r\n", b""])
+def test_a_server_that_speaks_something_else_says_nothing(nonsense):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            with listener.accept()[0] as connection:
+                connection.recv(1000)
+                connection.sendall(nonsense)
+
+        threading.Thread(target=answer, daemon=True).start()
+        assert not engine_has_died(f"127.0.0.1:{listener.getsockname()[1]}", timeout=LONG)

@@ -1,0 +1,272 @@
+"""How much memory a training run needs: arithmetic in bytes, before anything starts.
+
+`estimate` reckons a given run, `plan` chooses what the user left open. Runs are as the recipes make them:
+FSDP2 that computes in bfloat16 on float32 weights, gradient checkpointing, packed sequences, vLLM.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from amir_verl.cli.model_shapes import ModelShape
+
+GB = 10**9
+OFFLOAD = ("none", "swap", "cpu")
+MOST_TOKENS = 16_384  # a micro-batch beyond this gains no speed
+# Of a card: the rest is for CUDA's context, NCCL and what the allocator cannot use.
+USABLE = 0.9
+STAYS_BESIDE_ENGINE = 0.35  # the most of a card that the state may take and stay on it while vLLM samples
+ENGINE_OWN = 1.5 * GB  # vLLM's CUDA graphs and activations
+WEIGHT = 4  # bytes of a parameter in float32, frozen ones too
+TRAINED = 12  # its float32 gradient and Adam's two moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One run on its cards. Bytes of one card, unless another unit is said.
+
+    Attributes:
+        card: memory of the smallest card.
+        offload: where weights, gradients and moments lie. none: on the card; swap: on the host while vLLM
+            samples; cpu: always on the host.
+        tokens: the most tokens of a micro-batch on one card.
+        longest: tokens of the longest sequence.
+        state: the card's share of weights, gradients and moments, wherever they lie.
+        working: gathered layers in bfloat16, and the largest gradient before it is reduced.
+        activations: layer inputs kept by gradient checkpointing, the layer that is recomputed, the mask.
+        logits: of the micro-batch in the update, with log-softmax and their gradients.
+        scoring: of the pass of old log-probabilities and entropy, which has no gradients.
+        adam: what Adam's step needs beside the state.
+        engine: vLLM's share of the card.
+        kv_cache_tokens: tokens (not bytes) that vLLM's cache holds, on all cards of one replica.
+        host: RAM of one node.
+    """
+
+    shape: ModelShape
+    card: float
+    gpus: int
+    nodes: int
+    lora_rank: int
+    offload: str
+    tokens: int
+    longest: int
+    tensor_parallel: int
+    utilisation: float
+    flash_attention: bool
+    temperature: float
+    state: float
+    working: float
+    activations: float
+    logits: float
+    scoring: float
+    adam: float
+    engine: float
+    kv_cache_tokens: int
+    host: float
+
+    @property
+    def resident(self) -> float:
+        """State on the card during the update."""
+        return 0.0 if self.offload == "cpu" else self.state
+
+    @property
+    def update(self) -> float:
+        """Peak of the card between two rollouts: of the update, the pass before it, or Adam's step."""
+        return self.resident + max(self.working + self.activations + self.logits, self.scoring, self.adam)
+
+    @property
+    def sampling(self) -> float:
+        """Peak of the card while vLLM samples."""
+        return self.engine + (self.state if self.offload == "none" else 0.0)
+
+    @property
+    def problems(self) -> list[str]:
+        """What does not fit, a phrase each; empty if all does."""
+        found = []
+        if self.tokens < self.longest:
+            found.append(f"a sequence has {self.longest} tokens, a micro-batch {self.tokens}")
+        if self.update > USABLE * self.card:
+            found.append(f"the update needs {_gb(self.update)} of {_gb(USABLE * self.card)} GB")
+        if self.sampling > 0.95 * self.card:
+            found.append(f"vLLM and the state need {_gb(self.sampling)} of {_gb(0.95 * self.card)} GB")
+        if self.kv_cache_tokens < self.longest:
+            found.append(f"vLLM's weights leave room for {self.kv_cache_tokens} tokens")
+        return found
+
+
+def estimate(
+    shape: ModelShape,
+    *,
+    card: float,
+    gpus: int = 1,
+    nodes: int = 1,
+    lora_rank: int = 0,
+    offload: str = "none",
+    tokens: int = MOST_TOKENS,
+    longest: int = 2048,
+    tensor_parallel: int = 1,
+    utilisation: float = 0.5,
+    flash_attention: bool = True,
+    temperature: float = 1.0,
+) -> Estimate:
+    """Reckon a run.
+
+    Args:
+        card: bytes of the smallest card.
+        gpus: cards a node.
+        lora_rank: 0 trains the whole model.
+        flash_attention: whether flash-attn is installed.
+        temperature: of sampling; verl copies the logits unless it is 1.
+    """
+    ranks = gpus * nodes
+    trained = shape.lora_parameters(lora_rank) if lora_rank else shape.parameters - shape.frozen
+    weights = shape.parameters + (trained if lora_rank else 0)
+    state = (WEIGHT * weights + TRAINED * trained) / ranks
+    passes = _passes(
+        shape, tokens, lora_rank=lora_rank, flash_attention=flash_attention, temperature=temperature
+    )
+    return Estimate(
+        shape=shape,
+        card=card,
+        gpus=gpus,
+        nodes=nodes,
+        lora_rank=lora_rank,
+        offload=offload,
+        tokens=tokens,
+        longest=longest,
+        tensor_parallel=tensor_parallel,
+        utilisation=utilisation,
+        flash_attention=flash_attention,
+        temperature=temperature,
+        state=state,
+        **passes,
+        # torch's AdamW goes over all tensors at once (foreach): the root of each second moment, in float32.
+        adam=0.0 if offload == "cpu" else WEIGHT * trained / ranks,
+        engine=utilisation * card,
+        kv_cache_tokens=_kv_cache_tokens(shape, card=card, utilisation=utilisation, split=tensor_parallel),
+        host=_host(shape, state=state, gpus=gpus, offload=offload),
+    )
+
+
+def _passes(
+    shape: ModelShape, tokens: int, *, lora_rank: int, flash_attention: bool, temperature: float
+) -> dict[str, float]:
+    """`working`, `activations`, `logits` and `scoring` of a micro-batch of so many tokens."""
+    # FSDP2 keeps the root (embeddings or output layer) gathered, and one layer beside the one at work.
+    gathered = 2 * (shape.embedding_parameters + 2 * shape.layer_parameters)
+    # A gradient in bfloat16, and its float32 copy that is reduced.
+    gradient = 0 if lora_rank else 6 * max(shape.embedding_parameters, shape.layer_parameters)
+    inputs = 2 * shape.hidden_size * shape.num_hidden_layers
+    # The one layer that is recomputed: norms in float32 and their casts, residuals, queries, keys and values
+    # before and after the rotation, the MLP's products and gradients. Fitted to what torch allocates.
+    layer = (
+        20 * shape.hidden_size + 8 * (shape.query_size + shape.key_value_size) + 10 * shape.intermediate_size
+    )
+    # Without flash-attn packed sequences need a mask of tokens x tokens: a byte, and two where it is added.
+    mask = 0 if flash_attention else 3 * tokens**2
+    # Temperature 1 alone spares verl a copy of the bfloat16 logits.
+    copy = 0 if temperature == 1.0 else 2
+    # bfloat16 logits; without flash-attn's kernel a float32 log-softmax too.
+    update = copy + (2 if flash_attention else 6)
+    # bfloat16 logits, float32 softmax, float32 product (verl/utils/torch_functional.py:243).
+    entropy = copy + 10
+    return {
+        "working": gathered + gradient,
+        "activations": tokens * (inputs + layer) + mask,
+        "logits": tokens * update * shape.vocab_size,
+        "scoring": gathered + mask + tokens * (layer / 2 + entropy * shape.vocab_size),
+    }
+
+
+def _kv_cache_tokens(shape: ModelShape, *, card: float, utilisation: float, split: int) -> int:
+    room = utilisation * card - 2 * shape.parameters / split - ENGINE_OWN
+    return max(0, int(room * split / shape.kv_cache_bytes))
+
+
+def _host(shape: ModelShape, *, state: float, gpus: int, offload: str) -> float:
+    # Each card of a model with tied embeddings loads the whole of it; else one a node does.
+    loading = WEIGHT * shape.parameters * (gpus if shape.tie_word_embeddings else 1)
+    return max(loading, 0.0 if offload == "none" else state * gpus)
+
+
+def plan(
+    shape: ModelShape,
+    *,
+    card: float,
+    gpus: int,
+    nodes: int = 1,
+    lora_rank: int = 0,
+    longest: int,
+    offload: str | None = None,
+    tokens: int | None = None,
+    tensor_parallel: int | None = None,
+    utilisation: float | None = None,
+    flash_attention: bool = True,
+    temperature: float = 1.0,
+) -> Estimate:
+    """The run with what was left open (None) chosen: the least offload that leaves room for one sequence of
+    full length, then as many tokens a micro-batch as fit, up to `MOST_TOKENS`.
+
+    Raises:
+        ValueError: nothing fits, or an offload that does not exist; one line with what to set.
+    """
+    if offload is not None and offload not in OFFLOAD:
+        raise ValueError(f"OFFLOAD must be {', '.join(OFFLOAD[:-1])} or {OFFLOAD[-1]}, got '{offload}'")
+    split = tensor_parallel or _split(shape, card=card, gpus=gpus)
+    reckoned = partial(
+        estimate,
+        shape,
+        card=card,
+        gpus=gpus,
+        nodes=nodes,
+        lora_rank=lora_rank,
+        longest=longest,
+        tensor_parallel=split,
+        flash_attention=flash_attention,
+        temperature=temperature,
+    )
+    run = reckoned()
+
+    def with_room(level: str) -> tuple[int, str]:
+        if level == "none" and run.state > STAYS_BESIDE_ENGINE * card:
+            return 0, level
+        fitting = 0
+        for amount in range(1024, MOST_TOKENS + 1, 1024):
+            there = reckoned(offload=level, tokens=amount)
+            if there.update > USABLE * card:
+                break
+            fitting = amount
+        return fitting, level
+
+    levels = [with_room(level) for level in ([offload] if offload else OFFLOAD)]
+    fitting, chosen = next((level for level in levels if level[0] >= min(longest, MOST_TOKENS)), levels[-1])
+    if tokens is None and fitting < min(longest, MOST_TOKENS):
+        raise ValueError(
+            f"a sequence of {longest} tokens needs more than a {_gb(card)} GB card for the update: shorten "
+            "RESPONSE_LENGTH, or set TOKENS to try"
+        )
+    if utilisation is None:
+        percent = 75
+        if chosen == "none":
+            percent = min(percent, 85 - int(100 * run.state / card))
+        utilisation = percent / 100
+        if (
+            2 * shape.parameters / split + ENGINE_OWN + longest * shape.kv_cache_bytes / split
+            > utilisation * card
+        ):
+            raise ValueError(
+                f"vLLM's weights alone take {_gb(2 * shape.parameters / split)} GB of a {_gb(card)} GB card: "
+                "use more GPUS, or set UTILISATION to try"
+            )
+    return reckoned(offload=chosen, tokens=tokens or max(fitting, longest), utilisation=utilisation)
+
+
+def _split(shape: ModelShape, *, card: float, gpus: int) -> int:
+    """Cards that share vLLM's weights: doubled until they take at most 45 % of each."""
+    split = 1
+    while 2 * shape.parameters / split > 0.45 * card and gpus % (2 * split) == 0:
+        split *= 2
+    return split
+
+
+def _gb(size: float) -> str:
+    return f"{size / GB:.0f}"

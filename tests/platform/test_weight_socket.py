@@ -1,0 +1,101 @@
+"""The socket that weights go through: two runs on one machine do not share it, on any platform."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+import verl
+
+from amir_verl.platform import weight_socket
+
+# A process as on a machine with GPUs: stand-ins for the two modules of verl that import vLLM.
+NAMES = """
+import json, sys, types
+import verl, wrapt
+def stand_in(module, cls, **methods):
+    made = types.ModuleType(f"verl.workers.rollout.vllm_rollout.{module}")
+    setattr(made, cls, type(cls, (), methods))
+    wrapt.notify_module_loaded(made)
+    return getattr(made, cls)()
+handle = "ipc:///tmp/rl-colocate-zmq-01000000-replica-0-rank-0.sock"
+sender = stand_in("vllm_rollout", "ServerAdapter", __init__=lambda self: setattr(self, "zmq_handle", handle))
+receiver = stand_in("utils", "vLLMColocateWorkerExtension", _get_zmq_handle=lambda self: handle)
+loaded = sorted(name for name in sys.modules if name.startswith("amir_verl.platform"))
+print("NAMES " + json.dumps([sender.zmq_handle, receiver._get_zmq_handle(), loaded]))
+"""
+
+
+@pytest.fixture
+def sockets(monkeypatch):
+    """Names of the sockets of a sender and a receiver of weights, in a run whose Ray has this raylet."""
+    import ray
+    from verl.workers.config import HFModelConfig, RolloutConfig
+    from verl.workers.rollout.vllm_rollout import utils, vllm_rollout
+
+    job = types.SimpleNamespace(get_job_id=lambda: "01000000")  # of the first job of every cluster
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: job)
+    for name, value in {"RANK": "0", "RAY_LOCAL_WORLD_SIZE": "1", "VERL_RAY_JOB_ID": "01000000"}.items():
+        monkeypatch.setenv(name, value)
+    worker = types.SimpleNamespace(local_rank=0, model_runner=None)
+    settings = RolloutConfig(name="vllm"), object.__new__(HFModelConfig), None
+
+    def ends(raylet, *, patched):
+        """What a sender holds, and the name that the receiver opens."""
+        monkeypatch.setenv("RAY_RAYLET_PID", str(raylet))
+        initialize, handle = (
+            vllm_rollout.ServerAdapter.__init__,
+            utils.vLLMColocateWorkerExtension._get_zmq_handle,
+        )
+        if not patched:
+            initialize, handle = inspect.unwrap(initialize), inspect.unwrap(handle)
+        sender = object.__new__(vllm_rollout.ServerAdapter)
+        initialize(sender, *settings)
+        return vars(sender), handle(worker)
+
+    return ends
+
+
+def test_verl_needs_a_socket_of_each_ray(sockets):
+    assert sockets(11, patched=False) == sockets(22, patched=False)
+
+
+def test_runs_on_one_machine_do_not_share_a_socket(sockets):
+    (sender, receiver), (other, _) = sockets(11, patched=True), sockets(22, patched=True)
+    assert sender["zmq_handle"] == receiver != other["zmq_handle"]
+
+
+def test_the_name_alone_is_not_verls(sockets):
+    """So a run without AMIR is verl's own."""
+    (sender, _), (verls, _) = sockets(11, patched=True), sockets(11, patched=False)
+    assert sender == verls | {"zmq_handle": verls["zmq_handle"].replace("-replica-", "-raylet-11-replica-")}
+
+
+def test_it_is_made_on_every_platform():
+    """Without VERL_PLATFORM=cpu, as on GPUs; and none of the patches for a CPU."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("VERL_", "RAY_"))}
+    env |= {"OMP_NUM_THREADS": "1", "RAY_RAYLET_PID": "11"}
+    command = [sys.executable, "-c", NAMES]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    line = next(line for line in ended.stdout.splitlines() if line.startswith("NAMES "))
+    sender, receiver, loaded = json.loads(line.removeprefix("NAMES "))
+    assert sender == receiver == "ipc:///tmp/rl-colocate-zmq-01000000-raylet-11-replica-0-rank-0.sock"
+    assert "amir_verl.platform.weight_socket" in loaded
+    assert not {"amir_verl.platform.cpu", "amir_verl.platform.patches"} & set(loaded)
+
+
+@pytest.mark.parametrize(("version", "patched"), [("0.9.1", True), ("0.9.1.post1", True), ("0.9.2", False)])
+def test_another_version_of_verl_is_left_alone(monkeypatch, version, patched):
+    hooks = []
+    monkeypatch.setattr(weight_socket.wrapt, "register_post_import_hook", lambda *hook: hooks.append(hook))
+    weight_socket.install(version)
+    assert bool(hooks) is patched
+
+
+def test_the_verl_that_is_installed_is_the_one_that_was_read():
+    """On the day of a new verl: look at both lines that the module names, and at its version."""
+    assert verl.__version__ in weight_socket.VERL
