@@ -104,9 +104,8 @@ def collect(out: Path, folder: Path) -> None:
     rows = pd.concat([pd.read_parquet(path) for path in sorted((out / "rows").glob("*.parquet"))])
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in rows.groupby("task"):
-        part = part.sort_values(["reward", "arm", "seed", "step"])
-        numbers = part.select_dtypes("float64").columns
-        part.astype(dict.fromkeys(numbers, "float32")).to_parquet(folder / f"{name}.parquet", index=False)
+        part = part.sort_values(["reward", "arm", "seed", "step"]).drop(columns="seconds")
+        part.to_parquet(folder / f"{name}.parquet", index=False)
 
 
 def main() -> None:

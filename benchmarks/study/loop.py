@@ -6,8 +6,7 @@ A step samples a group of responses to each prompt, rewards them, and takes one 
 
 L_policy is the clipped policy gradient of GRPO. L_pref compares the responses of a group pair by pair: one
 with a higher reward should have the higher mean log-probability, and a pair that is ranked wrongly pulls
-harder. What a pair is, what it pulls with and how lambda is set come from `amir_verl.objective`, as in verl's
-trainer. No Ray, no vLLM: one process, a tiny model, about half a minute for 300 steps of 128 responses.
+harder. What a pair is, what it pulls with and how lambda is set are the functions that verl's trainer calls. No Ray, no vLLM: one process, a tiny model, about half a minute for 300 steps of 128 responses.
 
 Shape suffixes: P prompts of a step, G responses to each, N = P x G, T tokens of a response, M entries.
 """
@@ -24,6 +23,7 @@ from amir_verl.config import AmirConfig
 from amir_verl.objective.anchors import Preferences, step_preferences
 from amir_verl.objective.lambda_schedule import LambdaController
 from amir_verl.objective.loss import anchored_terms, mean_log_prob
+from amir_verl.trainer.step import TokenSums, gradient_norms, set_lambda
 from benchmarks.study.policy import Policy, Responses
 
 
@@ -139,16 +139,18 @@ class Training:
             found = step_preferences(mean_N, reward_PG.flatten(), group_N, mask_NT.any(-1), arm.amir)
             # lambda compares both gradients with respect to log-probabilities, where the step begins.
             leaf_NT = old_NT.clone().requires_grad_()
-            loss = arm.amir.policy_weight * policy_loss(leaf_NT, old_NT, advantage_N, mask_NT, arm)
+            loss = policy_loss(leaf_NT, old_NT, advantage_N, mask_NT, arm)
             (policy_NT,) = torch.autograd.grad(loss, leaf_NT)
-            term_NT = (found.gradient_N / mask_NT.sum(-1).clamp(min=1))[:, None] * mask_NT
-            norms = {"policy_norm": float(policy_NT.norm()), "preference_norm": float(term_NT.norm())}
-            lambda_ = self.lambda_controller.begin_step(**norms)
-            metrics |= found.metrics | {"amir/lambda": lambda_}
+            policy_NT, weight = policy_NT.double(), arm.amir.policy_weight
+            square = float(policy_NT.square().sum())
+            sums = TokenSums(mask_NT.sum(-1), mean_N, None, policy_NT.sum(-1), square)
+            norms = gradient_norms(sums, found, policy_weight=weight)
+            lambda_, watched = set_lambda(self.lambda_controller, norms)
+            metrics |= found.metrics | watched
             # What the published rule for lambda goes by: the losses of the whole step.
             row_N = torch.arange(len(mask_NT), device=mask_NT.device)
             value = preference_loss(mean_N, row_N, found) / arm.amir.moving_ends
-            self.lambda_controller.end_step(policy_loss=loss.item(), preference_loss=value.item())
+            self.lambda_controller.end_step(policy_loss=weight * loss.item(), preference_loss=value.item())
 
         for part_P in torch.arange(len(prompt_PL), device=prompt_PL.device).chunk(arm.updates):
             row_N = (part_P[:, None] * self.group + torch.arange(self.group, device=part_P.device)).flatten()

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import rms_norm
 from transformers import Qwen2ForCausalLM
 
-from amir_verl.demo.words import END, PAD
+from amir_verl.demo.words import END, PAD, START, word_ids
 
 Cache = list[tuple[Tensor, Tensor]]
 
@@ -52,7 +52,7 @@ class Policy(torch.nn.Module):
         from transformers import AutoTokenizer
 
         model = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        return cls(model, AutoTokenizer.from_pretrained(folder).get_vocab())
+        return cls(model, word_ids(AutoTokenizer.from_pretrained(folder)))
 
     def forward(self, token_NL: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
         """Logits, (N, L, V), and keys and values of every layer, for more tokens to follow."""
@@ -123,8 +123,6 @@ class Policy(torch.nn.Module):
         Raises:
             ValueError: the questions have different numbers of words.
         """
-        from amir_verl.demo.words import START
-
         rows = [[self.vocabulary[word] for word in (*question.split(), START)] for question in questions]
         if len({len(row) for row in rows}) > 1:
             raise ValueError("the questions of a task must have one number of words")

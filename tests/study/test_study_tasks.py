@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amir_verl.demo.words import build_word_tokenizer
+from amir_verl.demo.words import build_word_tokenizer, word_ids
 from benchmarks.study.tasks import TASKS
 from benchmarks.study.tasks.paths import PathProblem, paths
 from benchmarks.study.tasks.search import SearchProblem
@@ -16,7 +16,7 @@ from benchmarks.study.tasks.sums import SumProblem
 @pytest.mark.parametrize("name", TASKS)
 def test_demonstrations_are_right_and_fit_and_are_not_held_out(name):
     task = TASKS[name]
-    vocabulary = build_word_tokenizer(task.words).get_vocab()
+    vocabulary = word_ids(build_word_tokenizer(task.words))
     right = 0
     for problem, answer in islice(task.demonstrations(3), 200):
         assert set(problem.question.split()) | set(answer.split()) <= set(vocabulary)
