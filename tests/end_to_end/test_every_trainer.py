@@ -11,6 +11,8 @@ from prompt_sets import write_prompts
 from ray.cluster_utils import Cluster
 from trainings import train
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 FSDP1 = [
     f"actor_rollout_ref.{role}.{setting}=fsdp"

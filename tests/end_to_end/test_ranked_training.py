@@ -16,6 +16,8 @@ from amir_verl.demo.graded_sums import graded_row
 from amir_verl.evaluation import ranking_metrics
 from amir_verl.evaluation.ranking.response_scores import ResponseScorer
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = 8
 NAMES = ("accuracy", "pairwise_accuracy", "ndcg", "mrr", "kendall_tau")
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from trainings import REPOSITORY, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory):

@@ -17,6 +17,8 @@ from amir_verl.data.ranked import parse_ranked
 from amir_verl.demo.arithmetic import distinct_sums
 from amir_verl.demo.graded_sums import graded_row
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = 8
 STOP, END = 2, 4
 OVERRIDES = [

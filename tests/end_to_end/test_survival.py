@@ -14,6 +14,7 @@ from benchmarks.run_processes import end, processes, start, wait_until_gone
 from benchmarks.survival import KINDS, MOMENTS, is_whole, passed, plan
 
 
+@pytest.mark.slow
 def test_a_training_whose_engine_is_killed_ends_and_goes_on_from_its_last_whole_checkpoint(tmp_path):
     """SURVIVAL_SEED=N kills something else: `plan(1, N)` of benchmarks/survival.py says what."""
     seed = os.environ.get("SURVIVAL_SEED", "0")

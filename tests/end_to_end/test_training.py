@@ -10,6 +10,8 @@ from trainings import train
 
 from amir_verl.recovery.checkpoint_mark import why_incomplete
 
+pytestmark = pytest.mark.slow
+
 EVERY_STEP = {
     "amir/loss",
     "amir/lambda",
