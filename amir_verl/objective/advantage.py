@@ -31,7 +31,7 @@ LOSS_AGG_MODE = (
 )
 # These losses of verl aggregate by seq-mean-token-mean, whatever loss_agg_mode says.
 SEQUENCE_MEAN_LOSSES = ("sapo", "geo_mean")
-# Settings that an advantage, made once a step from rewards alone, can carry in part: the values that work.
+# Settings the advantage form supports only partly: allowed values, and why.
 _CARRIED = {
     "lambda_schedule": (
         ("constant", "grad_ratio"),

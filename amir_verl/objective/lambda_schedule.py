@@ -1,4 +1,4 @@
-"""lambda, the weight of the preference term: one controller, on the driver, one value a step."""
+"""lambda, the weight of the preference term: one controller, on the driver, one value per step."""
 
 import math
 from typing import Any
@@ -36,7 +36,7 @@ class LambdaController:
         return self._value * (min(1.0, self._steps / warmup) if warmup else 1.0)
 
     def end_step(self, *, policy_loss: float, preference_loss: float) -> None:
-        """Learn the losses that the step has seen; only `loss_ratio` moves by them. No pair, no move."""
+        """Take in the step's losses; only `loss_ratio` reacts to them, and only to a step with pairs."""
         if self._config.lambda_schedule != "loss_ratio" or preference_loss == 0:
             return
         ratio = self._value * preference_loss / abs(policy_loss) if policy_loss else math.inf

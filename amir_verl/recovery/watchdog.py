@@ -1,9 +1,8 @@
 """A run whose engine or actor has died ends, with one line that names it.
 
-verl 0.9.1 waits for ever when the vLLM engine below a rollout server dies: the sender of the weights waits
-for its receiver, and the trainer for the sender. Nor does it miss an agent loop that died with its prompts.
-So a thread beside the training loop asks every few seconds whether all of them live, and interrupts it if
-not.
+verl 0.9.1 waits forever when the vLLM engine below a rollout server dies: the sender of the weights waits for
+its receiver, and the trainer for the sender. Nor does verl notice a dead agent loop. So a thread beside the
+training loop checks every few seconds that all of them are alive, and interrupts it if not.
 """
 
 import contextlib
@@ -30,7 +29,7 @@ _WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Watchdog:
     """Watches the parts of a run inside a `with` block, and turns the death of one into a RuntimeError there.
 
-    What goes wrong in a look is printed, once each, and the next look comes as ever.
+    An error during a check is printed once, and the checks go on.
 
     Args:
         parts: the Ray actors of the run by name, and the addresses (host:port) of its vLLM servers; asked

@@ -183,8 +183,8 @@ class AmirTrainer(PPOTrainer):
         broken_N = broken_rewards(reward_N)
         queue = {"keys": batch.keys, "partition_id": batch.partition_id}
         more = tq.kv_batch_get(**queue, select_fields=["responses", "extra_fields"])
-        # verl logs these in validation alone; without them nobody sees a reward that times out. A reward that
-        # is a bare number, or a reward model's, leaves none.
+        # verl logs reward extras only in validation; log them here so timeouts show. A reward that is a bare
+        # number, or a reward model's, has none.
         # list: a queue's backend decides whether these come as a list, an array or tensordict's stack.
         extras = list(more["extra_fields"]) if "extra_fields" in more else [{}] * len(batch)
         infos = [extra.get("reward_extra_info") for extra in extras]
@@ -210,7 +210,7 @@ class AmirTrainer(PPOTrainer):
         }
         if repaired is not None:
             fields["rm_scores"] = repaired  # what verl logs of the rewards later
-        # The workers see the fields that the batch names: those of the newest put.
+        # Workers read only the fields named by the latest put: keep its return value.
         batch = tq.kv_batch_put(
             keys=batch.keys,
             partition_id=batch.partition_id,

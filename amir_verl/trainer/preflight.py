@@ -61,8 +61,8 @@ def check_run(config: DictConfig, *, mode_checks: ModeChecks | None = None) -> A
         return None
     if not as_advantage and OmegaConf.select(config, "algorithm.amir") is not None:
         raise ValueError(
-            f"algorithm.adv_estimator={config.algorithm.adv_estimator} makes +amir=advantage idle: "
-            "take that setting off the command line"
+            f"algorithm.adv_estimator={config.algorithm.adv_estimator} overrides +amir=advantage: remove it "
+            "from the command line"
         )
     check_form = _check_advantage_form if as_advantage else _check_loss_form
     settings = check_form(config, mode, loss)

@@ -150,7 +150,7 @@ def test_the_settings_survive_the_trip_to_the_driver():
         ),
         (
             ["+amir=advantage", "algorithm.adv_estimator=grpo"],  # what a GRPO command line says
-            "algorithm.adv_estimator=grpo makes +amir=advantage idle: take that setting off",
+            "algorithm.adv_estimator=grpo overrides +amir=advantage: remove it",
         ),
         (["algorithm.adv_estimator=amir_grpo"], "amir_grpo has no settings: add +amir=advantage"),
         (["+amir=advantage", "amir.lambda_schedule=loss_ratio"], "set constant or grad_ratio"),
