@@ -1,7 +1,21 @@
 """Every registration of the plugin, in one place; verl loads this module in each process on `import verl`.
 
-Nothing heavy is imported here. The names are put into verl's registries when verl itself imports the module
-that holds them (importing the trainer up front would make `import verl` seconds slower in every Ray worker).
+| moment | what verl calls | our file |
+|---|---|---|
+| `import verl`, in every process | the entry point `verl.plugins` | plugin.py |
+| before Ray starts | `validate_config` | trainer/preflight.py |
+| the trainer is built | the trainer mode `amir_sync` (or another) | trainer/driver.py |
+| rewards and log-probabilities are there | `_compute_advantage` | trainer/driver.py, step.py; objective/ |
+| inside it, before advantages | `compute_advantage_for_multi_trajectories` | trainer/advantage_call.py |
+| each micro-batch | the loss function, in it the policy loss `amir_grpo` | trainer/worker_loss.py |
+| the update is done | `_update_actor` returns | trainer/driver.py |
+| a checkpoint is saved or loaded | `_save_checkpoint`, `_load_checkpoint` | recovery/ |
+| all along | a thread asks for vLLM's and Ray's health | recovery/watchdog.py |
+| +amir=advantage: advantages | the estimator `amir_grpo` | trainer/advantage_estimator.py |
+| +amir=ranked: rollouts | the agent loop `ranked_replay` | ranked/replay.py |
+
+Imports nothing heavy. Names go into verl's registries when verl itself imports the module that holds them:
+importing the trainer up front would make `import verl` seconds slower in every Ray worker.
 """
 
 import os
@@ -14,7 +28,7 @@ from packaging.specifiers import SpecifierSet
 try:
     import wrapt
 except ImportError:
-    # Said here, as verl reports the error at DEBUG level alone.
+    # Said here, because verl reports the error only at DEBUG level.
     print("amir-verl: AMIR is off, wrapt is missing: pip install wrapt", file=sys.stderr)
     raise
 

@@ -5,6 +5,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SELF=$(basename "${BASH_SOURCE[1]}") # the script that sources this one
 
 refuse() { echo "$SELF: $1" >&2; exit 2; }
+case ${DRY_RUN:-0} in 0 | 1 | args) ;; *) refuse "DRY_RUN must be 0, 1 or args, got '$DRY_RUN'" ;; esac
 
 find_python() { # -> PYTHON where the user did not say: the checkout's, the one here, or the shell's
   local candidate
@@ -106,7 +107,6 @@ launch() { # "$@": the overrides. DRY_RUN=1 checks, then prints the command; DRY
       printf '\n'
       ;;
     args) printf '%s\0' "$@" ;;
-    *) refuse "DRY_RUN must be 0, 1 or args, got '$DRY_RUN'" ;;
   esac
 }
 

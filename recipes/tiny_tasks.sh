@@ -45,5 +45,6 @@ make_task() { # after choose_task; PYTHON
       "$PYTHON" -m amir_verl.cli.main prepare gsm8k --source "$source" --out "$(dirname "$VAL")"
     fi
   fi
-  "$PYTHON" -m amir_verl.demo.make_tiny --task "$task" --architecture "$ARCH" --seed "$SEED" --out "$TINY"
+  # Threads that wait for each other cost a tiny model more than they give.
+  OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} "$PYTHON" -m amir_verl.demo.make_tiny --task "$task" --architecture "$ARCH" --seed "$SEED" --out "$TINY"
 }

@@ -1,12 +1,22 @@
 #!/usr/bin/env bash
-# Install amir-verl into a virtual environment: bash scripts/install.sh cpu|gpu [FOLDER, default .venv]
+# Install amir-verl into a virtual environment: bash scripts/install.sh cpu|gpu|gpu-kernels [FOLDER, default .venv]
 # gpu: verl with vLLM, verl's own pins. cpu: verl with vLLM's CPU build, for a machine without an accelerator.
+# gpu-kernels: after gpu, optional: flash-attn (log-probabilities without a Python loop over tokens, which costs 1 to
+# 2 minutes a step of 64 x 8) and CuPy (the weight engines of amir_separate_async). flash-attn may be compiled here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 kind=${1:-}
 venv=${2:-.venv}
-case $kind in cpu | gpu) ;; *) echo "usage: bash scripts/install.sh cpu|gpu [folder]" >&2; exit 2 ;; esac
+case $kind in cpu | gpu | gpu-kernels) ;; *) echo "usage: bash scripts/install.sh cpu|gpu|gpu-kernels [folder]" >&2; exit 2 ;; esac
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check -q "$@"; }
+
+if [ "$kind" = gpu-kernels ]; then
+  [ -e "$venv/.amir-verl-gpu" ] || { echo "gpu-kernels come after: bash scripts/install.sh gpu $venv" >&2; exit 2; }
+  pip install packaging ninja psutil wheel
+  pip install --no-build-isolation 'verl[cupy-cu130,flash-attn-cu130torch211]==0.9.1'
+  exit
+fi
 
 # The newest of the supported interpreters that is here, 3.11 first: vLLM's wheels are tested most with it.
 if [ -z "${PYTHON:-}" ]; then
@@ -20,7 +30,6 @@ fi
 [ -n "${PYTHON:-}" ] || { echo "amir-verl needs Python 3.10 to 3.12; set PYTHON to one" >&2; exit 1; }
 
 [ -x "$venv/bin/python" ] || "$PYTHON" -m venv "$venv"
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check -q "$@"; }
 
 echo "installing amir-verl[$kind,dev] into $venv (a few minutes)"
 if [ "$kind" = cpu ]; then

@@ -142,7 +142,7 @@ def _kernels(facts: Facts) -> list[Check]:
     if facts.kind == "cpu":
         return []
     lacks = {
-        "flash-attn": "log-probabilities are taken token by token: 1 to 2 minutes a step of 64 x 8",
+        "flash-attn": "log-probabilities go token by token, 1 to 2 minutes a step of 64 x 8",
         "cupy": "amir_separate_async has no way to send its weights",
     }
     checks = []

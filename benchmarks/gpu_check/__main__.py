@@ -22,6 +22,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 _OURS = ("amir_verl", "benchmarks", "reward_fns")
 _QWEN = ["--model", "qwen2-0.5b", "--groups", "8", "64", "--responses", "64", "--prompt", "64"]
 
+_SMALL = ["--groups", "8", "--responses", "16", "--layers", "1", "--micro-batch", "8", "--repeats", "3"]
+
 
 class Part(NamedTuple):
     """One part: what it shows, its command, its quick form if it has one, and the seconds it may take."""
@@ -63,7 +65,7 @@ PARTS = (
         "update",
         "the actor's update with AMIR over the same update without",
         _module("update_overhead", *_QWEN, "--response", "448", "--micro-batch", "4", "--repeats", "7"),
-        _module("update_overhead", "--groups", "8", "--responses", "16", "--layers", "1", "--repeats", "3"),
+        _module("update_overhead", *_SMALL),
         330,
     ),
     Part(

@@ -48,7 +48,7 @@ def by_loop(*, quick: bool) -> None:
     """Countdown by the study's loop: a model warmed up here, then AMIR."""
     from amir_verl.config import AmirConfig
     from amir_verl.demo.model import build_model
-    from amir_verl.demo.words import HIDDEN_SIZE, LAYERS, build_word_tokenizer, warm_up_on
+    from amir_verl.demo.words import HIDDEN_SIZE, LAYERS, build_word_tokenizer, warm_up_on, word_ids
     from benchmarks.study.loop import Arm, Training
     from benchmarks.study.policy import Policy
     from benchmarks.study.tasks import TASKS
@@ -59,7 +59,7 @@ def by_loop(*, quick: bool) -> None:
     model = build_model("qwen2", tokenizer, hidden_size=HIDDEN_SIZE, layers=LAYERS, seed=0)
     stream = ((problem.question, response) for problem, response in task.demonstrations(0))
     warm_up_on(model, tokenizer, stream, steps=20 if quick else 600, batch_size=16 if quick else 256)
-    policy = Policy(model, tokenizer.get_vocab()).to(device)
+    policy = Policy(model, word_ids(tokenizer)).to(device)
 
     def reward(problems, responses) -> torch.Tensor:
         if quick:  # nothing is right after so short a warm-up: shorter is better, so that there are pairs

@@ -59,3 +59,19 @@ def _preferences(first: str) -> AmirConfig | None:
         pull, scale, beta, ratio = match.groups()
         return AmirConfig(pull=pull, beta_scale=_SLOPES[scale], beta=float(beta), lambda_target=float(ratio))
     return None
+
+
+def title(name: str) -> str:
+    """The name as a reader wants it."""
+    first, *changes = name.split("+")
+    if match := _PREFERENCES.fullmatch(first):
+        pull, scale, beta, ratio = match.groups()
+        unit = " spreads" if scale == "s" else ""
+        first = f"AMIR {pull}, beta {beta}{unit}, ratio {ratio}"
+    elif match := _ALONE.fullmatch(first):
+        first = f"preferences alone, beta {match[1]}"
+    else:
+        first = {"grpo": "GRPO", "published": "AMIR as published"}[first]
+    words = {"dr": "advantages not scaled", "updates": "updates", "lr": "learning rate", "high": "clip high"}
+    shown = [" ".join([words.get(key, key), value]) for key, _, value in (c.partition("_") for c in changes)]
+    return ", ".join([first, *shown])

@@ -44,7 +44,7 @@ class Arm:
     """
 
     amir: AmirConfig | None = None
-    learning_rate: float = 3e-5
+    learning_rate: float = 1e-4
     clip_low: float = 0.2
     clip_high: float = 0.2
     norm_by_std: bool = True

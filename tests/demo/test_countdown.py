@@ -122,6 +122,7 @@ def test_the_tokenizer_that_verl_and_vllm_load_has_a_token_a_word_and_gives_the_
         )
         ids, known = tokenizer(prompt)["input_ids"], word_ids(tokenizer)
         assert ids == [known[word] for word in (*PROBLEM.question.split(), START)]
+        assert len(tokenizer.encode("\n", add_special_tokens=False)) == 1
         answer = [known[word] for word in ["12", "5", "-", "3", "*", "7", "+"]]
         text = tokenizer.decode([*answer, tokenizer.eos_token_id], skip_special_tokens=True)
         assert text.strip() == "12 5 - 3 * 7 +"

@@ -174,6 +174,7 @@ def test_rows_of_any_origin_are_summarised_and_bad_ones_are_one_line(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_evaluation_through_vllm(tiny_model, sums, tmp_path):
     pytest.importorskip("vllm")
     from amir_verl.evaluation.ranking.response_scores import ResponseScorer

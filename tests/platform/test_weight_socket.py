@@ -75,7 +75,7 @@ def test_the_name_alone_is_not_verls(sockets):
 
 
 def test_it_is_made_on_every_platform():
-    """Without VERL_PLATFORM=cpu, as on GPUs; and of the platform's patches it alone."""
+    """Without VERL_PLATFORM=cpu, as on GPUs; and none of the patches for a CPU."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("VERL_", "RAY_"))}
     env |= {"OMP_NUM_THREADS": "1", "RAY_RAYLET_PID": "11"}
     command = [sys.executable, "-c", NAMES]
@@ -84,7 +84,8 @@ def test_it_is_made_on_every_platform():
     line = next(line for line in ended.stdout.splitlines() if line.startswith("NAMES "))
     sender, receiver, loaded = json.loads(line.removeprefix("NAMES "))
     assert sender == receiver == "ipc:///tmp/rl-colocate-zmq-01000000-raylet-11-replica-0-rank-0.sock"
-    assert loaded == ["amir_verl.platform", "amir_verl.platform.weight_socket"]
+    assert "amir_verl.platform.weight_socket" in loaded
+    assert not {"amir_verl.platform.cpu", "amir_verl.platform.patches"} & set(loaded)
 
 
 @pytest.mark.parametrize(("version", "patched"), [("0.9.1", True), ("0.9.1.post1", True), ("0.9.2", False)])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from recipe_overrides import settings_of
 
 PAIR = str(Path(__file__).resolve().parents[2] / "recipes/run_baseline_pair.sh")
@@ -20,20 +21,29 @@ done
 """
 
 
-def test_a_run_that_resumes_keeps_the_metrics_before_its_checkpoint(recipe, files):
+@pytest.fixture
+def no_training(tmp_path):
+    """A Python that does all but train."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n[ "$2" = verl.trainer.main_ppo ] || exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return str(python)
+
+
+def test_a_run_that_resumes_keeps_the_metrics_before_its_checkpoint(recipe, files, no_training):
     """verl's file logger empties its file, and validates anew the step that the checkpoint holds."""
     out = files / "resumed"
     (out / "checkpoints").mkdir(parents=True)
     (out / "checkpoints/latest_checkpointed_iteration.txt").write_text("2")
     lines = [json.dumps({"step": step, "data": {"x": 1.0}}, separators=(",", ":")) for step in range(4)]
     (out / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    ended = recipe("qwen2.5_3b", OUT=str(out), PYTHON="true", dry_run="0")
+    ended = recipe("qwen2.5_3b", OUT=str(out), PYTHON=no_training, dry_run="0")
     assert ended.returncode == 0, ended.stderr
     assert (out / "metrics-to-2.jsonl").read_text().splitlines() == lines[:3]
     assert settings_of(recipe("qwen2.5_3b", OUT=str(out)))["trainer.val_before_train"] == "False"
     # The second time nothing of the file is behind the checkpoint, and what was kept stays.
     (out / "metrics.jsonl").write_text(lines[3] + "\n")
-    assert recipe("qwen2.5_3b", OUT=str(out), PYTHON="true", dry_run="0").returncode == 0
+    assert recipe("qwen2.5_3b", OUT=str(out), PYTHON=no_training, dry_run="0").returncode == 0
     assert (out / "metrics-to-2.jsonl").read_text().splitlines() == lines[:3]
 
 

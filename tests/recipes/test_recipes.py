@@ -5,7 +5,6 @@ import verl a hundred times.
 """
 
 import itertools
-from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -13,40 +12,67 @@ from recipe_overrides import ACTOR, overrides_of, settings_of
 
 from amir_verl.cli.dry_run import check_run, composed_run
 
-ROOT = Path(__file__).resolve().parents[2]
 MODELS = ["qwen2.5_3b", "qwen2.5_7b", "gemma3_4b"]
-RECIPES = [*MODELS, "tiny_cpu"]
 ALGORITHMS = ["grpo", "amir_grpo", "gspo", "amir_gspo"]
 CLUSTERS = {
     "one GPU": {"GPUS": "1"},
     "eight GPUs": {"GPUS": "8"},
     "two nodes": {"GPUS": "8", "NNODES": "2", "RAY_ADDRESS": "10.0.0.1:6379"},
 }
+FACTORS = {
+    "recipe": [*MODELS, "tiny_cpu"],
+    "algorithm": ALGORITHMS,
+    "LoRA": ["0", "16"],
+    "cluster": list(CLUSTERS),
+}
 
 
-@pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("cluster", CLUSTERS)
-def test_every_algorithm_passes_verls_own_checks(recipe, name, cluster):
-    checked = 0
-    for algorithm, lora in itertools.product(ALGORITHMS, ("0", "16")):
-        made = recipe(name, ALGO=algorithm, LORA_RANK=lora, **CLUSTERS[cluster])
-        config = check_run(overrides_of(made))
+def pairwise(factors):
+    """Runs in which any two values of two factors meet: again and again the one with the most new pairs."""
+    everything = [dict(zip(factors, values, strict=True)) for values in itertools.product(*factors.values())]
+    pairs = {id(run): set(itertools.combinations(run.items(), 2)) for run in everything}
+    missing, chosen = set().union(*pairs.values()), []
+    while missing:
+        best = max(everything, key=lambda run: len(pairs[id(run)] & missing))
+        missing -= pairs[id(best)]
+        chosen.append(best)
+    return chosen
+
+
+def test_any_two_choices_together_pass_verls_own_checks(recipes):
+    runs = pairwise(FACTORS)
+    assert len(runs) < 24  # of 96
+    made = recipes(
+        [
+            (
+                run["recipe"],
+                [],
+                {"ALGO": run["algorithm"], "LORA_RANK": run["LoRA"]} | CLUSTERS[run["cluster"]],
+            )
+            for run in runs
+        ]
+    )
+    for run, process in zip(runs, made, strict=True):
+        config, algorithm, cluster = (
+            check_run(overrides_of(process)),
+            run["algorithm"],
+            CLUSTERS[run["cluster"]],
+        )
         loss = config.actor_rollout_ref.actor.policy_loss.loss_mode
-        assert loss == {"grpo": "vanilla"}.get(algorithm, algorithm)
-        assert config.trainer.v1.trainer_mode == ("amir_sync" if algorithm.startswith("amir_") else "sync")
+        assert loss == {"grpo": "vanilla"}.get(algorithm, algorithm), run
+        mode = "amir_sync" if algorithm.startswith("amir_") else "sync"
+        assert config.trainer.v1.trainer_mode == mode, run
         assert config.algorithm.adv_estimator == "grpo"
-        assert config.actor_rollout_ref.model.lora_rank == int(lora)
+        assert config.actor_rollout_ref.model.lora_rank == int(run["LoRA"]), run
         assert config.actor_rollout_ref.actor.strategy == "fsdp2"
         assert config.actor_rollout_ref.rollout.name == "vllm"
-        assert config.trainer.n_gpus_per_node == int(CLUSTERS[cluster]["GPUS"])
-        assert config.trainer.nnodes == int(CLUSTERS[cluster].get("NNODES", "1"))
-        assert config.ray_kwargs.ray_init.get("address") == CLUSTERS[cluster].get("RAY_ADDRESS")
-        checked += 1
-    assert checked == 8
+        assert config.trainer.n_gpus_per_node == int(cluster["GPUS"]), run
+        assert config.trainer.nnodes == int(cluster.get("NNODES", "1")), run
+        assert config.ray_kwargs.ray_init.get("address") == cluster.get("RAY_ADDRESS"), run
 
 
 PUBLISHED = {
-    "reward.custom_reward_function.path": str(ROOT / "reward_fns/calibrated_reward.py"),
+    "reward.custom_reward_function.path": "pkg://reward_fns.calibrated_reward",
     "actor_rollout_ref.rollout.n": "8",
     "data.max_prompt_length": "1024",
     "data.max_response_length": "1024",
@@ -64,14 +90,15 @@ SEQUENCE_CLIP = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_published_settings_are_the_defaults(recipe, name, algorithm):
-    settings = settings_of(recipe(name, ALGO=algorithm))
-    clip = SEQUENCE_CLIP if algorithm.endswith("gspo") else TOKEN_CLIP
-    expected = PUBLISHED | {f"{ACTOR}.{key}": value for key, value in clip.items()}
-    assert {key: settings.get(key) for key in expected} == expected
-    assert settings["actor_rollout_ref.model.use_remove_padding"] == "True"
+def test_the_published_settings_are_the_defaults(recipes):
+    runs = list(itertools.product(MODELS, ALGORITHMS))
+    made = recipes([(name, [], {"ALGO": algorithm}) for name, algorithm in runs])
+    for (name, algorithm), process in zip(runs, made, strict=True):
+        settings = settings_of(process)
+        clip = SEQUENCE_CLIP if algorithm.endswith("gspo") else TOKEN_CLIP
+        expected = PUBLISHED | {f"{ACTOR}.{key}": value for key, value in clip.items()}
+        assert {key: settings.get(key) for key in expected} == expected, (name, algorithm)
+        assert settings["actor_rollout_ref.model.use_remove_padding"] == "True"
 
 
 @pytest.mark.parametrize("name", ["qwen2.5_3b", "tiny_cpu"])

@@ -122,4 +122,4 @@ def problems(seed: int, total: int, held_out: bool) -> list[PathProblem]:
 
 def task() -> tuple:
     """The fields of a `Task`."""
-    return WORDS, len(NODES) + 1, demonstrations, problems, 1000
+    return WORDS, len(NODES) + 1, demonstrations, problems, 350

@@ -1,0 +1,86 @@
+"""What the study claims, written before the reporting seeds ran, and what would refute it."""
+
+from dataclasses import dataclass
+
+from benchmarks.study.frontier import Difference
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One figure of one arm, less another arm's or (`against` None) the first model's.
+
+    `wanted`: `higher`, `lower`; the claim holds if Holm's p over all claims is below 0.05 with that sign, is
+    refuted if the uncorrected interval lies on the other side, and is open otherwise. `not lower`: refuted
+    by an interval below 0, holds if the interval's lower end is above -`slack`.
+    """
+
+    key: str
+    text: str
+    task: str
+    arm: str
+    against: str | None
+    figure: str
+    wanted: str
+    same_steps: bool = False
+    reward: str = "right_wrong"
+    slack: float = 0.03
+
+    def verdict(self, found: Difference, p: float) -> str:
+        """`holds`, `refuted` or `open`."""
+        low, high = (found.low, found.high) if self.wanted != "lower" else (-found.high, -found.low)
+        if high < 0:
+            return "refuted"
+        if self.wanted == "not lower":
+            return "holds" if low > -self.slack else "open"
+        return "holds" if low > 0 and p < 0.05 else "open"
+
+
+ONE_SIDED, DEFAULT, ENTROPY, FLAT = "chosen_b2_r3", "both_b5_r1", "grpo+entropy_0.03", "chosen_b0.2_r3"
+
+
+def _claims(task: str, mark: str) -> tuple[Claim, ...]:
+    """The claims for a task with room. Each would be refuted by the opposite sign."""
+    return (
+        Claim(
+            f"{mark}1",
+            "GRPO loses problems that the first model solves",
+            task,
+            "grpo",
+            None,
+            "pass@64",
+            "lower",
+        ),
+        *(
+            Claim(f"{mark}{n}{part}", text, task, arm, against, figure, "higher")
+            for n, text, arm, against in (
+                (2, "AMIR's defaults keep more than GRPO at equal pass@1", DEFAULT, "grpo"),
+                (3, "one-sided AMIR keeps more than GRPO at equal pass@1", ONE_SIDED, "grpo"),
+                (4, "one-sided AMIR keeps more than an entropy bonus at equal pass@1", ONE_SIDED, ENTROPY),
+                (5, "one-sided AMIR keeps more than the defaults at equal pass@1", ONE_SIDED, DEFAULT),
+                (6, "it is the slope: beta 2 keeps more than beta 0.2 at equal pass@1", ONE_SIDED, FLAT),
+            )
+            for part, figure in (("a", "pass@8"), ("b", "pass@64"))
+        ),
+        Claim(
+            f"{mark}7",
+            "one-sided AMIR keeps what the first model solves",
+            task,
+            ONE_SIDED,
+            None,
+            "pass@64",
+            "not lower",
+        ),
+        Claim(
+            f"{mark}8",
+            "at equal steps GRPO is ahead in pass@1",
+            task,
+            ONE_SIDED,
+            "grpo",
+            "pass@1",
+            "lower",
+            same_steps=True,
+        ),
+    )
+
+
+CLAIMS = (*_claims("countdown", "C"), *_claims("paths", "P"))

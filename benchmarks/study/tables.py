@@ -1,0 +1,147 @@
+"""The tables of docs/study.md, in Markdown, from the rows of the runs. No file is touched."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pandas as pd
+
+from benchmarks.study.arms import title
+from benchmarks.study.claims import CLAIMS, Claim
+from benchmarks.study.frontier import (
+    Difference,
+    against_first,
+    at_equal_accuracy,
+    at_equal_steps,
+    curves,
+    holm,
+    last_common_step,
+)
+
+TUNING_SEEDS = (0, 1)
+SIGNIFICANT = 0.05
+
+
+def reporting(rows: pd.DataFrame) -> pd.DataFrame:
+    """Runs on seeds that nothing was tuned on."""
+    return rows[~rows["seed"].isin(TUNING_SEEDS)]
+
+
+def tuning(rows: pd.DataFrame) -> pd.DataFrame:
+    """Runs on the seeds that arms were chosen by."""
+    return rows[rows["seed"].isin(TUNING_SEEDS)]
+
+
+def arms_of(rows: pd.DataFrame, seeds: int = 2) -> list[str]:
+    """Arms with at least that many seeds, GRPO first."""
+    count = rows.groupby("arm")["seed"].nunique()
+    return sorted(count[count >= seeds].index, key=lambda name: (name != "grpo", name))
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---"] * len(header)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *lines))
+
+
+ENDS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "pass@1": ("pass@1", "{:.1%}".format),
+    "pass@8": ("pass@8", "{:.1%}".format),
+    "pass@64": ("pass@64", "{:.1%}".format),
+    "distinct_right": ("distinct right", "{:.1f}".format),
+    "lost": ("lost", "{:.1%}".format),
+    "gained": ("gained", "{:.1%}".format),
+    "entropy": ("entropy", "{:.2f}".format),
+    "unlikely_right": ("outranked", "{:.0%}".format),
+    "margin": ("margin", "{:.2f}".format),
+}
+
+
+def ends(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
+    """Where each arm ended, at the last step that all of them have; means over the reporting seeds."""
+    part = _of(reporting(rows), task, reward)
+    arms = arms_of(part)
+    until = last_common_step(part, arms)
+    first = pd.concat([run.iloc[:1] for run in curves(part, "grpo").values()])
+    lines = [
+        ["first model", str(len(first)), *(show(first[name].mean()) for name, (_, show) in ENDS.items())]
+    ]
+    for arm in arms:
+        last = pd.concat([run.iloc[-1:] for run in curves(part, arm, until).values()])
+        lines.append(
+            [title(arm), str(len(last)), *(show(last[name].mean()) for name, (_, show) in ENDS.items())]
+        )
+    return markdown([f"{task}, step {until}", "seeds", *(head for head, _ in ENDS.values())], lines)
+
+
+FIGURES = ("pass@8", "pass@64")
+
+
+def frontier(
+    rows: pd.DataFrame, task: str, reward: str = "right_wrong", *, seeds: Callable = reporting
+) -> str:
+    """Points above GRPO: at the highest pass@1 that both reach on a seed, and at the last common step.
+
+    Bold: Holm's correction over the table leaves p below 0.05.
+    """
+    part = _of(seeds(rows), task, reward)
+    arms = [arm for arm in arms_of(part) if arm != "grpo"]
+    found: list[list[Difference | None]] = []
+    for arm in arms:
+        equal = [at_equal_accuracy(part, arm, "grpo", figure) for figure in FIGURES]
+        steps = [at_equal_steps(part, arm, "grpo", figure) for figure in ("pass@1", *FIGURES)]
+        found.append(equal + steps)
+    flat = [one for line in found for one in line if one]
+    corrected = dict(zip(map(id, flat), holm([one.p for one in flat]), strict=True))
+    lines = []
+    for arm, line in zip(arms, found, strict=True):
+        accuracy = f"{line[0].accuracy:.1%}" if line[0] else "-"
+        cells = [points(one, corrected[id(one)] < SIGNIFICANT) if one else "-" for one in line]
+        lines.append([title(arm), accuracy, *cells])
+    header = [task, "at pass@1 of", *FIGURES, "same steps: pass@1", *FIGURES]
+    return markdown(header, lines)
+
+
+def points(difference: Difference, claimed: bool) -> str:
+    """Mean and Student's interval, in points."""
+    text = f"{100 * difference.mean:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+    return f"**{text}**" if claimed else text
+
+
+def claims(rows: pd.DataFrame, *, listed: Sequence[Claim] = CLAIMS) -> str:
+    """What was claimed before the reporting seeds ran, and what they say."""
+    measured = [(claim, _measured(reporting(rows), claim)) for claim in listed]
+    done = [(claim, found) for claim, found in measured if found]
+    corrected = holm([found.p for _, found in done])
+    lines = []
+    for (claim, found), p in zip(done, corrected, strict=True):
+        accuracy = "" if found.accuracy != found.accuracy else f" at {found.accuracy:.1%}"
+        shown = points(found, p < SIGNIFICANT)
+        lines.append(
+            [claim.key, claim.text, claim.task, shown + accuracy, f"{p:.3f}", claim.verdict(found, p)]
+        )
+    lines += [
+        [claim.key, claim.text, claim.task, "-", "-", "not run"] for claim, found in measured if not found
+    ]
+    return markdown(["", "claim", "task", "points", "p, Holm", "verdict"], lines)
+
+
+def _measured(rows: pd.DataFrame, claim: Claim) -> Difference | None:
+    part = _of(rows, claim.task, claim.reward)
+    arms = [claim.arm] if claim.against is None else [claim.arm, claim.against]
+    if not set(arms) <= set(arms_of(part)):
+        return None
+    if claim.against is None:
+        return against_first(part, claim.arm, claim.figure)
+    compare = at_equal_steps if claim.same_steps else at_equal_accuracy
+    return compare(part, claim.arm, claim.against, claim.figure)
+
+
+def _of(rows: pd.DataFrame, task: str, reward: str) -> pd.DataFrame:
+    return rows[(rows["task"] == task) & (rows["reward"] == reward)]
+
+
+TABLES: dict[str, Callable[..., str]] = {
+    "ends": ends,
+    "frontier": frontier,
+    "tuning": partial(frontier, seeds=tuning),
+    "claims": claims,
+}
