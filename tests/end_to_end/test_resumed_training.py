@@ -87,8 +87,8 @@ def test_the_resumed_run_makes_the_missing_steps_alone(runs):
     assert sorted(resumed) == [3, 4]
 
 
-# What rounding may change in the two steps since the checkpoint, for the rows of a step are summed in the order
-# in which they arrive: a share of the figure and, where it may lie near zero, what counts as zero in its unit.
+# What rounding may change in the two steps since the checkpoint, for the rows of a step are summed in the
+# order in which they arrive: a share of the figure and, where it may lie near zero, what counts as zero.
 FIGURES = {
     "amir/lambda": {"rel": 1e-3},
     "amir/grad_ratio": {"rel": 1e-3},

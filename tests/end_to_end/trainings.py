@@ -36,9 +36,9 @@ EVERY_STEP = {
     "amir/padding_rows",
 }
 
-# How far `amir/grad_ratio`, measured in the update, may lie from the ratio that lambda was set to, as a share of
-# it. With one mini-batch: float32, and log-probabilities of two passes of the model. With several, each has
-# means and clipping of its own, and all but the first see weights that have moved.
+# How far `amir/grad_ratio`, measured in the update, may lie from the ratio that lambda was set to, as a share
+# of it. With one mini-batch: float32, and log-probabilities of two passes of the model. With several, each
+# has means and clipping of its own, and all but the first see weights that have moved.
 BY_ROUNDING, BY_MINI_BATCHES = 1e-3, 0.25
 
 
