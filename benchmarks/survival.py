@@ -103,7 +103,8 @@ def kill_and_resume(out: Path, cases: list, number: int, args: argparse.Namespac
             run = launch(out, number, args)
             record = first_step(run, out, limit=args.limit)
             row["resumed"] = record["step"] - 1
-            row["lambda_steps"] = round(record["data"]["amir/grad_ratio"] * WARM_UP, 3)
+            # Measured in the update, so it is off by rounding.
+            row["lambda_steps"] = round(record["data"]["amir/grad_ratio"] * WARM_UP)
             row["restart"] = time.monotonic() - began
             prune(checkpoints, row["resumed"])
             yield row

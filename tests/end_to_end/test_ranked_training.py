@@ -1,13 +1,10 @@
 """A real training of two steps on given responses, through recipes/ranked.sh."""
 
-import json
 import math
-import os
 import random
-import sys
 
 import pytest
-from trainings import run
+from trainings import train
 
 from amir_verl.data.prepare_ranked import write_ranked
 from amir_verl.data.ranked import parse_ranked
@@ -38,26 +35,18 @@ def training(tiny_models, groups, tmp_path_factory):
     out = tmp_path_factory.mktemp("ranked")
     model = tiny_models("qwen2")
     write_ranked(groups, out, share=0.0, seed=0)
-    settings = {
-        "PYTHON": sys.executable,
-        "MODEL": model,
-        "TRAIN": out / "ranked_train.parquet",
-        "VAL": out / "ranked_train.parquet",
-        "OUT": out,
-        "STEPS": 2,
-        "TEST_FREQ": 2,
-        "PROMPTS": PROMPTS,
-        "GROUP": 5,
-        "LR": 1e-3,
-    }
-    env = os.environ | {name: str(value) for name, value in settings.items()}
-    status = run(["bash", "recipes/ranked.sh"], log=out / "train.log", env=env)
-    tail = "\n".join((out / "train.log").read_text(errors="replace").splitlines()[-60:])
-    assert status == 0, f"training ended with {status}:\n{tail}"
-    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    metrics: dict[int, dict] = {}
-    for record in records:
-        metrics.setdefault(record["step"], {}).update(record["data"])
+    metrics = train(
+        "ranked",
+        out,
+        MODEL=model,
+        TRAIN=out / "ranked_train.parquet",
+        VAL=out / "ranked_train.parquet",
+        STEPS=2,
+        TEST_FREQ=2,
+        PROMPTS=PROMPTS,
+        GROUP=5,
+        LR=1e-3,
+    )
     return model, metrics
 
 

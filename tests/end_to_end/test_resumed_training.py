@@ -3,14 +3,12 @@ step the same in both.
 """
 
 import json
-import os
 import random
 import shutil
-import sys
 
 import pytest
 import torch
-from trainings import run
+from trainings import train
 
 from amir_verl.data.prepare_ranked import write_ranked
 from amir_verl.data.ranked import parse_ranked
@@ -34,25 +32,20 @@ OVERRIDES = [
 ]
 
 
-def train(model, data, out):
-    settings = {
-        "PYTHON": sys.executable,
-        "MODEL": model,
-        "TRAIN": data / "ranked_train.parquet",
-        "VAL": data / "ranked_train.parquet",
-        "OUT": out,
-        "STEPS": END,
-        "PROMPTS": PROMPTS,
-        "GROUP": 4,
-        "LR": 1e-3,
-        "POLICY_WEIGHT": 1.0,
-    }
-    env = os.environ | {name: str(value) for name, value in settings.items()}
-    status = run(["bash", "recipes/ranked.sh", *OVERRIDES], log=out / "train.log", env=env)
-    tail = "\n".join((out / "train.log").read_text(errors="replace").splitlines()[-60:])
-    assert status == 0, f"training ended with {status}:\n{tail}"
-    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return {record["step"]: record["data"] for record in records}
+def train_ranked(model, data, out):
+    return train(
+        "ranked",
+        out,
+        *OVERRIDES,
+        MODEL=model,
+        TRAIN=data / "ranked_train.parquet",
+        VAL=data / "ranked_train.parquet",
+        STEPS=END,
+        PROMPTS=PROMPTS,
+        GROUP=4,
+        LR=1e-3,
+        POLICY_WEIGHT=1.0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +57,11 @@ def runs(tiny_models, tmp_path_factory):
     write_ranked([parse_ranked(row) for row in rows], folder, share=0.0, seed=0)
     model = tiny_models("qwen2")
     whole, resumed = folder / "whole", folder / "resumed"
-    for out in (whole, resumed):
-        out.mkdir()
-    metrics = train(model, folder, whole)
+    metrics = train_ranked(model, folder, whole)
     checkpoints = resumed / "checkpoints"
     shutil.copytree(whole / "checkpoints" / f"global_step_{STOP}", checkpoints / f"global_step_{STOP}")
     (checkpoints / "latest_checkpointed_iteration.txt").write_text(str(STOP))
-    return (metrics, whole), (train(model, folder, resumed), resumed)
+    return (metrics, whole), (train_ranked(model, folder, resumed), resumed)
 
 
 def state(out, step, name):
@@ -96,30 +87,36 @@ def test_the_resumed_run_makes_the_missing_steps_alone(runs):
     assert sorted(resumed) == [3, 4]
 
 
+# What rounding may change in the two steps since the checkpoint, for the rows of a step are summed in the
+# order in which they arrive: a share of the figure and, where it may lie near zero, what counts as zero.
+FIGURES = {
+    "amir/lambda": {"rel": 1e-3},
+    "amir/grad_ratio": {"rel": 1e-3},
+    "amir/loss": {"rel": 1e-3},
+    "actor/grad_norm": {"rel": 1e-3},
+    "amir/margin": {"rel": 1e-3, "abs": 1e-4},  # nats a token
+    "actor/pg_loss": {"rel": 1e-3, "abs": 1e-4},  # advantages, which are of the order of 1
+}
+
+
 def test_lambda_and_every_other_figure_of_a_step_are_the_same(runs):
     (whole, _), (resumed, _) = runs
-    assert whole[3]["amir/lambda"] != whole[4]["amir/lambda"]
-    assert whole[3]["actor/lr"] != whole[4]["actor/lr"]
+    # What the tolerances would hide: a run that forgot its state differs by far more.
+    assert whole[4]["amir/lambda"] != pytest.approx(whole[3]["amir/lambda"], rel=0.05)
+    assert whole[4]["actor/lr"] != pytest.approx(whole[3]["actor/lr"], rel=0.05)
     for step in (3, 4):
-        assert resumed[step]["actor/lr"] == whole[step]["actor/lr"]
+        assert resumed[step]["actor/lr"] == pytest.approx(whole[step]["actor/lr"], rel=1e-9)
         assert resumed[step]["amir/num_pairs"] == whole[step]["amir/num_pairs"]
-        for name in (
-            "amir/lambda",
-            "amir/grad_ratio",
-            "amir/loss",
-            "amir/margin",
-            "actor/pg_loss",
-            "actor/grad_norm",
-        ):
-            assert resumed[step][name] == pytest.approx(whole[step][name], rel=1e-4, abs=1e-7), name
+        for name, tolerance in FIGURES.items():
+            assert resumed[step][name] == pytest.approx(whole[step][name], **tolerance), name
 
 
 def test_lambdas_saved_state_is_the_same(runs):
     (_, whole), (_, resumed) = runs
     states = [state(out, END, "amir.json") for out in (whole, resumed)]
     assert [saved["steps"] for saved in states] == [END, END]
-    assert states[1]["value"] == pytest.approx(states[0]["value"], rel=1e-5)
-    assert states[0]["value"] != pytest.approx(state(whole, STOP, "amir.json")["value"], rel=1e-4)
+    assert states[1]["value"] == pytest.approx(states[0]["value"], **FIGURES["amir/lambda"])
+    assert states[0]["value"] != pytest.approx(state(whole, STOP, "amir.json")["value"], rel=0.01)
 
 
 def test_the_order_of_the_data_goes_on(runs):
@@ -146,7 +143,9 @@ def test_the_learning_rates_schedule_and_the_random_numbers_are_the_same(runs):
 
 @pytest.mark.parametrize("part", ["model", "optim"])
 def test_parameters_and_moments_are_the_same(runs, part):
-    """Up to rounding: the rows of a step are summed in the order in which they arrive."""
+    """Up to a hundredth of how far the largest has moved: Adam divides by the gradient's own size, so that
+    rounding shows where a gradient is small.
+    """
     (_, whole), (_, resumed) = runs
     ours, theirs, before = (
         tensors(actor(out, step, part)) for out, step in ((resumed, END), (whole, END), (whole, STOP))
@@ -155,4 +154,4 @@ def test_parameters_and_moments_are_the_same(runs, part):
     for name, tensor in theirs.items():
         moved = (tensor - before[name]).abs().max().item()
         difference = (tensor - ours[name]).abs().max().item()
-        assert moved > 0 and difference <= 1e-3 * moved, name
+        assert moved > 0 and difference <= 1e-2 * moved, name

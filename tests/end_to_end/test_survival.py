@@ -1,37 +1,44 @@
-"""The short form of benchmarks/survival.py: one kill, and the same command again; and what it judges by."""
+"""The short form of benchmarks/survival.py: two kills, the same command after each; and what it judges by."""
 
 import itertools
-import json
 import os
 import sys
 import time
 
 import pytest
 import torch
-from trainings import run
+from trainings import json_lines, run
 
 from benchmarks.run_processes import end, processes, start, wait_until_gone
 from benchmarks.survival import KINDS, MOMENTS, is_whole, passed, plan
 
+SEED = 38
+
 
 @pytest.mark.slow
-def test_a_training_whose_engine_is_killed_ends_and_goes_on_from_its_last_whole_checkpoint(tmp_path):
-    """SURVIVAL_SEED=N kills something else: `plan(1, N)` of benchmarks/survival.py says what."""
-    seed = os.environ.get("SURVIVAL_SEED", "0")
+def test_a_training_that_is_killed_twice_ends_and_goes_on_from_its_last_whole_checkpoint(tmp_path):
+    """SURVIVAL_SEED=N kills others: `plan(2, N)` of benchmarks/survival.py says which and when."""
+    seed = os.environ.get("SURVIVAL_SEED", SEED)
     # Its own limits end first: stopped from outside by force, it would leave its training running.
-    sizes = ["--kills", "1", "--seed", seed, "--ranks", "1", "--width", "64", "--limit", "240"]
+    sizes = ["--kills", "2", "--seed", str(seed), "--ranks", "1", "--width", "64", "--limit", "240"]
     command = [sys.executable, "-m", "benchmarks.survival", *sizes, "--out", str(tmp_path)]
     log = tmp_path / "survival.log"
-    status = run(command, log=log, limit=900)
+    status = run(command, log=log, limit=1500)
     said = log.read_text()
     assert status == 0, said
-    assert "1 of 1 continue from the last whole checkpoint and leave no process behind" in said
-    (row,) = [json.loads(line) for line in (tmp_path / "kills.jsonl").read_text().splitlines()]
-    assert row["resumed"] == row["whole"] >= 2
-    assert row["lambda_steps"] == row["whole"] + 1
-    assert row["left"] == []
-    if row["kind"] == "engine":
-        assert "the vLLM engine at" in row["reason"] and "died, so the run ends" in row["reason"]
+    assert "2 of 2 continue from the last whole checkpoint and leave no process behind" in said
+    rows = json_lines(tmp_path / "kills.jsonl")
+    kills = [(row["kind"], row["moment"]) for row in rows]
+    assert kills == [case[:2] for case in plan(2, int(seed))]
+    if int(seed) == SEED:
+        assert kills == [("engine", "any time"), ("task runner", "while saving")]
+    assert 2 <= rows[0]["whole"] < rows[1]["whole"]
+    for row in rows:
+        assert row["resumed"] == row["whole"]
+        assert row["lambda_steps"] == row["whole"] + 1
+        assert row["left"] == []
+        if row["kind"] == "engine":
+            assert "the vLLM engine at" in row["reason"] and "died, so the run ends" in row["reason"]
 
 
 @pytest.mark.parametrize("seed", range(5))
