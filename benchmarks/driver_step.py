@@ -114,8 +114,6 @@ def trainers(rows: int, tokens: int, *, loss: str, full: bool) -> tuple[Any, Any
 
 def random_step(rows: int, tokens: int, *, full: bool) -> MemoryQueue:
     """A step's fields in the queue: right or wrong answers of random length."""
-    from verl.utils import tensordict_utils as tu
-
     draw = torch.Generator().manual_seed(0)
     length = torch.full((rows,), tokens)
     if not full:
@@ -140,7 +138,7 @@ def random_step(rows: int, tokens: int, *, full: bool) -> MemoryQueue:
     }
     columns["uid"] = [key.rsplit("_", 2)[0] for key in keys]
     columns["extra_fields"] = [{"reward_extra_info": {"acc": 0.0}} for _ in keys]
-    queue.kv_batch_put(keys=keys, partition_id="train", fields=tu.get_tensordict(columns))
+    queue.kv_batch_put(keys=keys, partition_id="train", fields=columns)
     return queue
 
 

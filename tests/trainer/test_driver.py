@@ -85,7 +85,7 @@ def trainer_on(rollouts, run_config, monkeypatch, *, rewards=None, infos=None, p
     columns["rm_scores"] = jagged(scores)
     columns["uid"] = [key.rsplit("_", 2)[0] for key in keys]
     columns["extra_fields"] = infos or [{"reward_extra_info": {"acc": float(r == 2)}} for r in rewards]
-    queue.kv_batch_put(keys=keys, partition_id="train", fields=tu.get_tensordict(columns))
+    queue.kv_batch_put(keys=keys, partition_id="train", fields=columns)
     queue.calls.clear(), queue.names.clear()
     for module in (trainer_base, driver):
         monkeypatch.setattr(module, "tq", queue)
