@@ -23,7 +23,7 @@ from benchmarks.study.tasks import TASKS, Task
 
 PROMPTS, GROUP = 16, 8
 TRAINING, HELD_OUT = 2000, 256
-EVERY = 100
+EVERY = 50
 WARM_UP_BATCH = 128
 # Tuned on these, reported on others. They share a first model; every other seed has its own.
 TUNING_SEEDS = (0, 1)

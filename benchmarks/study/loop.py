@@ -6,7 +6,8 @@ A step samples a group of responses to each prompt, rewards them, and takes one 
 
 L_policy is the clipped policy gradient of GRPO. L_pref compares the responses of a group pair by pair: one
 with a higher reward should have the higher mean log-probability, and a pair that is ranked wrongly pulls
-harder. What a pair is, what it pulls with and how lambda is set are the functions that verl's trainer calls. No Ray, no vLLM: one process, a tiny model, about half a minute for 300 steps of 128 responses.
+harder. What a pair is, what it pulls with and how lambda is set are the functions that verl's trainer calls.
+No Ray, no vLLM: one process, a tiny model, about half a minute for 300 steps of 128 responses.
 
 Shape suffixes: P prompts of a step, G responses to each, N = P x G, T tokens of a response, M entries.
 """

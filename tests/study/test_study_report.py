@@ -144,14 +144,6 @@ def test_pictures_are_drawn(tmp_path):
     assert written[0].stat().st_size > 10_000
 
 
-def test_the_pages_tables_are_those_of_its_rows():
-    page = PAGE.read_text()
-    assert page.count("<!-- table:") >= 3
-    assert fill_page(page, read_rows(PAGE.with_suffix(""))) == page
-    for picture in PAGE.with_suffix("").glob("*.png"):
-        assert f"study/{picture.name}" in page
-
-
 def test_a_page_that_asks_for_an_unknown_table_is_refused():
     with pytest.raises(ValueError, match="no table 'ages'"):
         fill_page("<!-- table: ages -->\n<!-- end -->", two_arms())
