@@ -1,6 +1,6 @@
 """A finished run in one table and one picture: what it solves in one try and in many, and AMIR's metrics.
 
-Shape suffixes: V validations.
+Shape suffixes: _I validations.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def courses(metrics: dict[str, Course], curve: PassCurve | None) -> dict[str, Co
     found = {}
     if curve:
         for k in (1, *shared_ks([curve])):
-            found[f"pass@{k}"] = curve.step_V, curve.rates[k]
+            found[f"pass@{k}"] = curve.step_I, curve.rates[k]
     return found | {name: metrics[metric] for name, metric in METRICS.items() if metric in metrics}
 
 

@@ -58,12 +58,12 @@ def train(task_name: str, reward: str, arm_name: str, seed: int, steps: int, out
     problems = task.problems(10_000 + seed, TRAINING, False)
     held_out = task.problems(20_000 + seed, HELD_OUT, True)
     rows: list[dict[str, Any]] = []
-    first_P, step = None, 0
+    first_Q, step = None, 0
     if state_path.exists():
         state = torch.load(state_path, weights_only=False)
         training.load_state_dict(state["training"])
         grader.load_state_dict(state["noise"])
-        rows, first_P, step = state["rows"], state["first_P"], state["step"]
+        rows, first_Q, step = state["rows"], state["first_Q"], state["step"]
     begun = time.monotonic()
     while True:
         if step % EVERY == 0 and (not rows or rows[-1]["step"] < step):
@@ -74,13 +74,13 @@ def train(task_name: str, reward: str, arm_name: str, seed: int, steps: int, out
                 found = right_counts(policy, held_out, grader, tokens=task.tokens, generator=generator)
             if not step:
                 _replace(first_path, lambda part: torch.save(found, part))  # noqa: B023
-            right_P, distinct_P, averages = found
-            first_P = right_P if first_P is None else first_P
+            right_Q, distinct_Q, averages = found
+            first_Q = right_Q if first_Q is None else first_Q
             key = {"task": task_name, "reward": reward, "arm": arm_name, "seed": seed, "step": step}
             watched = {"seconds": time.monotonic() - begun}
-            rows.append(key | row_of(right_P, distinct_P, averages, first_P) | watched)
+            rows.append(key | row_of(right_Q, distinct_Q, averages, first_Q) | watched)
             state = {"training": training.state_dict(), "noise": grader.state_dict()}
-            state |= {"rows": rows, "first_P": first_P, "step": step}
+            state |= {"rows": rows, "first_Q": first_Q, "step": step}
             _replace(state_path, lambda part: torch.save(state, part))  # noqa: B023
             _replace(path, lambda part: pd.DataFrame(rows).to_parquet(part, index=False))
             begun = time.monotonic()

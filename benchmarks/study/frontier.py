@@ -1,6 +1,6 @@
 """What an arm keeps at equal accuracy: curves of pass@1 and pass@k over training, compared seed by seed.
 
-Shape suffixes: S evaluations of a run, R seeds.
+Shape suffixes: _I evaluations of a run, _S seeds.
 """
 
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ import pandas as pd
 from scipy import stats
 
 
-def at_accuracy(accuracy_S: Sequence[float], figure_S: Sequence[float], accuracy: float) -> float:
+def at_accuracy(accuracy_I: Sequence[float], figure_I: Sequence[float], accuracy: float) -> float:
     """`figure` where the curve first reaches that accuracy, on straight lines between evaluations.
 
     NaN where it never does. A curve that begins above it is read at its beginning.
     """
-    if accuracy_S[0] >= accuracy:
-        return float(figure_S[0])
-    for (low, high), (before, after) in zip(pairwise(accuracy_S), pairwise(figure_S), strict=True):
+    if accuracy_I[0] >= accuracy:
+        return float(figure_I[0])
+    for (low, high), (before, after) in zip(pairwise(accuracy_I), pairwise(figure_I), strict=True):
         if low < accuracy <= high:
             return float(before + (after - before) * (accuracy - low) / (high - low))
     return float("nan")
 
 
-def common_accuracy(first_S: Sequence[float], second_S: Sequence[float]) -> float:
+def common_accuracy(first_I: Sequence[float], second_I: Sequence[float]) -> float:
     """The highest pass@1 that both curves reach."""
-    return float(min(max(first_S), max(second_S)))
+    return float(min(max(first_I), max(second_I)))
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Difference:
     accuracy: float = float("nan")
 
 
-def student(values_R: Sequence[float], *, accuracy: float = float("nan")) -> Difference:
+def student(values_S: Sequence[float], *, accuracy: float = float("nan")) -> Difference:
     """Mean of paired differences with its interval.
 
     Raises:
         ValueError: fewer than two seeds, or a value that is not finite.
     """
-    values = np.asarray(values_R, dtype=float)
+    values = np.asarray(values_S, dtype=float)
     if len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(f"a paired difference needs two seeds and more, all finite, got {values.tolist()}")
     error = stats.sem(values)

@@ -9,7 +9,7 @@ with a higher reward should have the higher mean log-probability, and a pair tha
 harder. What a pair is, what it pulls with and how lambda is set are the functions that verl's trainer calls.
 No Ray, no vLLM: one process, a tiny model, about half a minute for 300 steps of 128 responses.
 
-Shape suffixes: P prompts of a step, G responses to each, N = P x G, T tokens of a response, M entries.
+Shape suffixes: _Q prompts of a step, _K responses to each, _N = Q x K, _T tokens of a response, _M entries.
 """
 
 import copy
@@ -56,19 +56,19 @@ class Arm:
     updates: int = 1
 
 
-def group_advantages(reward_PG: Tensor, arm: Arm) -> Tensor:
+def group_advantages(reward_QK: Tensor, arm: Arm) -> Tensor:
     """How much better each response is than its group, (N,)."""
-    advantage_PG = reward_PG - reward_PG.mean(1, keepdim=True)
+    advantage_QK = reward_QK - reward_QK.mean(1, keepdim=True)
     if arm.norm_by_std:
-        advantage_PG = advantage_PG / (reward_PG.std(1, keepdim=True) + 1e-6)
-    return torch.where(advantage_PG > 0, arm.positive * advantage_PG, advantage_PG).flatten()
+        advantage_QK = advantage_QK / (reward_QK.std(1, keepdim=True) + 1e-6)
+    return torch.where(advantage_QK > 0, arm.positive * advantage_QK, advantage_QK).flatten()
 
 
-def rare_rewards(reward_PG: Tensor, mean_PG: Tensor, rarity: float) -> Tensor:
+def rare_rewards(reward_QK: Tensor, mean_QK: Tensor, rarity: float) -> Tensor:
     """Rewards of right answers, less the share `rarity` for the likeliest of a group, none for the last."""
-    group = reward_PG.shape[1]
-    rank_PG = mean_PG.argsort(1, descending=True).argsort(1)  # 0: the likeliest
-    return reward_PG * (1 - rarity * (1 - rank_PG / (group - 1)))
+    group = reward_QK.shape[1]
+    rank_QK = mean_QK.argsort(1, descending=True).argsort(1)  # 0: the likeliest
+    return reward_QK * (1 - rarity * (1 - rank_QK / (group - 1)))
 
 
 def policy_loss(live_NT: Tensor, old_NT: Tensor, advantage_N: Tensor, mask_NT: Tensor, arm: Arm) -> Tensor:
@@ -124,20 +124,20 @@ class Training:
     def step(self, problems: Sequence[Any]) -> dict[str, float]:
         """Sample, reward, learn; returns what is worth watching."""
         arm, policy = self.arm, self.policy
-        prompt_PL = policy.encode([problem.question for problem in problems])
-        responses = policy.sample(prompt_PL, self.group, tokens=self.tokens, generator=self.generator)
+        prompt_QL = policy.encode([problem.question for problem in problems])
+        responses = policy.sample(prompt_QL, self.group, tokens=self.tokens, generator=self.generator)
         mask_NT = responses.mask_NT
-        reward_PG = self.reward(problems, responses).view(-1, self.group).to(prompt_PL.device)
-        metrics = {"reward": float(reward_PG.mean())}
+        reward_QK = self.reward(problems, responses).view(-1, self.group).to(prompt_QL.device)
+        metrics = {"reward": float(reward_QK.mean())}
         old_NT = responses.log_prob_NT
         mean_N = mean_log_prob(old_NT, mask_NT)
-        paid_PG = rare_rewards(reward_PG, mean_N.view_as(reward_PG), arm.rarity)
-        advantage_N = group_advantages(paid_PG, arm)
+        paid_QK = rare_rewards(reward_QK, mean_N.view_as(reward_QK), arm.rarity)
+        advantage_N = group_advantages(paid_QK, arm)
 
         lambda_, found = 0.0, None
         if arm.amir:
-            group_N = torch.arange(len(prompt_PL), device=prompt_PL.device).repeat_interleave(self.group)
-            found = step_preferences(mean_N, reward_PG.flatten(), group_N, mask_NT.any(-1), arm.amir)
+            group_N = torch.arange(len(prompt_QL), device=prompt_QL.device).repeat_interleave(self.group)
+            found = step_preferences(mean_N, reward_QK.flatten(), group_N, mask_NT.any(-1), arm.amir)
             # lambda compares both gradients with respect to log-probabilities, where the step begins.
             leaf_NT = old_NT.clone().requires_grad_()
             loss = policy_loss(leaf_NT, old_NT, advantage_N, mask_NT, arm)
@@ -153,10 +153,10 @@ class Training:
             value = preference_loss(mean_N, row_N, found) / arm.amir.moving_ends
             self.lambda_controller.end_step(policy_loss=weight * loss.item(), preference_loss=value.item())
 
-        for part_P in torch.arange(len(prompt_PL), device=prompt_PL.device).chunk(arm.updates):
-            row_N = (part_P[:, None] * self.group + torch.arange(self.group, device=part_P.device)).flatten()
+        for part_Q in torch.arange(len(prompt_QL), device=prompt_QL.device).chunk(arm.updates):
+            row_N = (part_Q[:, None] * self.group + torch.arange(self.group, device=part_Q.device)).flatten()
             part = Responses(*(tensor[row_N] for tensor in responses))
-            live_NT, entropy_NT = policy.log_probs(prompt_PL[part_P], part)
+            live_NT, entropy_NT = policy.log_probs(prompt_QL[part_Q], part)
             loss = policy_loss(live_NT, old_NT[row_N], advantage_N[row_N], part.mask_NT, arm)
             if found is not None:
                 live_N = mean_log_prob(live_NT, part.mask_NT)
@@ -165,7 +165,7 @@ class Training:
                 loss = loss - arm.entropy * entropy_NT[part.mask_NT].mean()
             if arm.kl:
                 with torch.no_grad():
-                    first_NT, _ = self.first_policy.log_probs(prompt_PL[part_P], part)
+                    first_NT, _ = self.first_policy.log_probs(prompt_QL[part_Q], part)
                 gap_NT = (first_NT - live_NT)[part.mask_NT]
                 loss = loss + arm.kl * (gap_NT.exp() - gap_NT - 1).mean()
             self.optimizer.zero_grad()

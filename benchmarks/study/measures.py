@@ -1,6 +1,6 @@
 """What the study reads off a policy, on held-out problems.
 
-Shape suffixes: P problems, N responses, T tokens of a response.
+Shape suffixes: _Q problems, _K samples of each, _N responses, _T tokens of a response.
 """
 
 from collections.abc import Sequence
@@ -72,50 +72,50 @@ def _beside(problems: Sequence[Any], responses: Responses) -> list[tuple[Any, tu
 def right_counts(
     policy: Policy, problems: Sequence[Any], grader: Grader, *, tokens: int, generator: torch.Generator
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-    """Right answers of each problem among 64 samples, (P,), how many of them differ, (P,), and averages.
+    """Right answers of each problem among 64 samples, (Q,), how many of them differ, (Q,), and averages.
 
     `entropy`: nats a token. `tokens_right`, `tokens_wrong`: lengths, the end included; NaN if there are none.
     `margin`: mean log-probability of the right responses of a problem less that of its wrong ones.
     `unlikely_right`: share of right responses that a wrong one to the same problem outranks.
     """
-    right_counts_P, distinct_P, averages = [], [], []
+    right_counts_Q, distinct_Q, averages = [], [], []
     for begin in range(0, len(problems), PROBLEMS_AT_ONCE):
         part = problems[begin : begin + PROBLEMS_AT_ONCE]
-        prompt_PL = policy.encode([problem.question for problem in part])
-        responses = policy.sample(prompt_PL, SAMPLES, tokens=tokens, generator=generator)
-        right_PN = np.array(grader.right(part, responses)).reshape(len(part), SAMPLES)
-        token_PNT = responses.token_NT.view(len(part), SAMPLES, -1)
-        right_counts_P.append(right_PN.sum(1))
-        distinct_P += [
+        prompt_QL = policy.encode([problem.question for problem in part])
+        responses = policy.sample(prompt_QL, SAMPLES, tokens=tokens, generator=generator)
+        right_QK = np.array(grader.right(part, responses)).reshape(len(part), SAMPLES)
+        token_QKT = responses.token_NT.view(len(part), SAMPLES, -1)
+        right_counts_Q.append(right_QK.sum(1))
+        distinct_Q += [
             len({tuple(row) for row in token_NT[torch.from_numpy(right_N)].tolist()})
-            for token_NT, right_N in zip(token_PNT, right_PN, strict=True)
+            for token_NT, right_N in zip(token_QKT, right_QK, strict=True)
         ]
         some = Responses(*(t.view(len(part), SAMPLES, -1)[:, :LOOKED_AT].flatten(0, 1) for t in responses))
-        averages.append(_averages(policy, prompt_PL, some, right_PN[:, :LOOKED_AT]))
+        averages.append(_averages(policy, prompt_QL, some, right_QK[:, :LOOKED_AT]))
     names = averages[0]
     means = {
         name: _mean([average[name] for average in averages if average[name] == average[name]])
         for name in names
     }
-    return np.concatenate(right_counts_P), np.array(distinct_P), means
+    return np.concatenate(right_counts_Q), np.array(distinct_Q), means
 
 
 @torch.no_grad()
 def _averages(
-    policy: Policy, prompt_PL: Tensor, responses: Responses, right_PN: np.ndarray
+    policy: Policy, prompt_QL: Tensor, responses: Responses, right_QK: np.ndarray
 ) -> dict[str, float]:
-    log_prob_NT, entropy_NT = policy.log_probs(prompt_PL, responses)
-    mean_PN = mean_log_prob(log_prob_NT, responses.mask_NT).view(right_PN.shape).cpu().numpy()
-    length_PN = responses.mask_NT.sum(-1).view(right_PN.shape).cpu().numpy()
-    mixed_P = right_PN.any(1) & ~right_PN.all(1)
+    log_prob_NT, entropy_NT = policy.log_probs(prompt_QL, responses)
+    mean_QK = mean_log_prob(log_prob_NT, responses.mask_NT).view(right_QK.shape).cpu().numpy()
+    length_QK = responses.mask_NT.sum(-1).view(right_QK.shape).cpu().numpy()
+    mixed_Q = right_QK.any(1) & ~right_QK.all(1)
     margins, unlikely = [], []
-    for mean_N, right_N in zip(mean_PN[mixed_P], right_PN[mixed_P], strict=True):
+    for mean_N, right_N in zip(mean_QK[mixed_Q], right_QK[mixed_Q], strict=True):
         margins.append(mean_N[right_N].mean() - mean_N[~right_N].mean())
         unlikely.append((mean_N[right_N] < mean_N[~right_N].max()).mean())
     return {
         "entropy": float(entropy_NT[responses.mask_NT].mean()),
-        "tokens_right": _mean(length_PN[right_PN]),
-        "tokens_wrong": _mean(length_PN[~right_PN]),
+        "tokens_right": _mean(length_QK[right_QK]),
+        "tokens_wrong": _mean(length_QK[~right_QK]),
         "margin": _mean(margins),
         "unlikely_right": _mean(unlikely),
     }
@@ -126,18 +126,18 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def row_of(
-    right_P: np.ndarray, distinct_P: np.ndarray, averages: dict[str, float], first_P: np.ndarray
+    right_Q: np.ndarray, distinct_Q: np.ndarray, averages: dict[str, float], first_Q: np.ndarray
 ) -> dict[str, float]:
-    """The measures of one evaluation, as a row; `first_P` are the right counts of the first model.
+    """The measures of one evaluation, as a row; `first_Q` are the right counts of the first model.
 
     `lost`: share of the problems that the first model solved in 64 samples and this one does not; `gained`:
     share of those that it did not solve and this one does.
     """
-    before_P, now_P = first_P > 0, right_P > 0
+    before_Q, now_Q = first_Q > 0, right_Q > 0
     return {
-        **{f"pass@{k}": float(np.mean(pass_at_k(SAMPLES, right_P, k))) for k in KS},
-        "distinct_right": float(distinct_P.mean()),
-        "lost": _mean(~now_P[before_P]),
-        "gained": _mean(now_P[~before_P]),
+        **{f"pass@{k}": float(np.mean(pass_at_k(SAMPLES, right_Q, k))) for k in KS},
+        "distinct_right": float(distinct_Q.mean()),
+        "lost": _mean(~now_Q[before_Q]),
+        "gained": _mean(now_Q[~before_Q]),
         **averages,
     }

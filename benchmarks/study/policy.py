@@ -3,7 +3,7 @@
 The prompts of a call have one length, so nothing is padded on the left, and a prompt is read once for all
 the responses to it. Checked against transformers' own forward pass in tests/study.
 
-Shape suffixes: P prompts, N responses, L tokens of an input, T tokens of a response, V vocabulary.
+Shape suffixes: _Q prompts, _N responses, _L tokens of an input, _T tokens of a response, _V vocabulary.
 """
 
 import math
@@ -79,16 +79,16 @@ class Policy(torch.nn.Module):
         return _normed(hidden, model.norm) @ model.embed_tokens.weight.T, cache
 
     @torch.no_grad()
-    def sample(self, prompt_PL: Tensor, count: int, *, tokens: int, generator: torch.Generator) -> Responses:
+    def sample(self, prompt_QL: Tensor, count: int, *, tokens: int, generator: torch.Generator) -> Responses:
         """`count` responses to each prompt at temperature 1, of at most `tokens` tokens.
 
         The random numbers are drawn beforehand, so policies that share a generator's seed share them.
         """
-        device, total = prompt_PL.device, len(prompt_PL) * count
+        device, total = prompt_QL.device, len(prompt_QL) * count
         uniform_TN = torch.rand(tokens, total, generator=generator).to(device)
-        logits_PLV, past = self(prompt_PL)
+        logits_QLV, past = self(prompt_QL)
         past = [(k.repeat_interleave(count, 0), v.repeat_interleave(count, 0)) for k, v in past]
-        logits_NV = logits_PLV[:, -1].repeat_interleave(count, 0)
+        logits_NV = logits_QLV[:, -1].repeat_interleave(count, 0)
         token_NT = torch.full((total, tokens), self.pad, device=device)
         log_prob_NT = torch.zeros(total, tokens, device=device)
         going_N = torch.ones(total, dtype=torch.bool, device=device)
@@ -106,19 +106,19 @@ class Policy(torch.nn.Module):
             logits_NV = logits_NLV[:, 0]
         return Responses(token_NT, token_NT != self.pad, log_prob_NT)
 
-    def log_probs(self, prompt_PL: Tensor, responses: Responses) -> tuple[Tensor, Tensor]:
+    def log_probs(self, prompt_QL: Tensor, responses: Responses) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the responses' tokens, and the entropies there, nats, both (N, T)."""
-        count = len(responses.token_NT) // len(prompt_PL)
-        logits_PLV, past = self(prompt_PL)
+        count = len(responses.token_NT) // len(prompt_QL)
+        logits_QLV, past = self(prompt_QL)
         past = [(k.repeat_interleave(count, 0), v.repeat_interleave(count, 0)) for k, v in past]
-        first_NLV = logits_PLV[:, -1:].repeat_interleave(count, 0)
+        first_NLV = logits_QLV[:, -1:].repeat_interleave(count, 0)
         rest_NLV, _ = self(responses.token_NT[:, :-1], past)
         log_softmax_NTV = torch.cat([first_NLV, rest_NLV], 1).log_softmax(-1)
         taken_NT = log_softmax_NTV.gather(-1, responses.token_NT[..., None])[..., 0]
         return taken_NT, -(log_softmax_NTV.exp() * log_softmax_NTV).sum(-1)
 
     def encode(self, questions: list[str]) -> Tensor:
-        """Prompts as the chat template writes them, (P, L).
+        """Prompts as the chat template writes them, (Q, L).
 
         Raises:
             ValueError: the questions have different numbers of words.

@@ -39,7 +39,7 @@ def test_rows_of_one_problem_are_its_samples_and_steps_are_in_order(tmp_path):
     dump(tmp_path, 20, [2, 0], samples=2)
     dump(tmp_path, 0, [1, 0], samples=2)
     found = pass_curve(tmp_path, name="run")
-    assert found.step_V.tolist() == [0, 20]
+    assert found.step_I.tolist() == [0, 20]
     assert found.rates[1] == pytest.approx([0.25, 0.5])
     assert found.rates[2] == pytest.approx([0.5, 0.5])
 

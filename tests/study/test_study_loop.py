@@ -26,20 +26,20 @@ def training(policy, arm, seed=0):
 
 
 def test_logits_are_those_of_transformers(policy):
-    prompt_PL = policy.encode([problem.question for problem in PROBLEMS])
+    prompt_QL = policy.encode([problem.question for problem in PROBLEMS])
     with torch.no_grad():
-        ours, theirs = policy(prompt_PL)[0], policy.qwen(input_ids=prompt_PL).logits
+        ours, theirs = policy(prompt_QL)[0], policy.qwen(input_ids=prompt_QL).logits
     # float32 sums of a hundred terms in another order
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_log_probs_of_samples_are_those_of_a_pass_over_prompt_and_response(policy):
-    prompt_PL = policy.encode([problem.question for problem in PROBLEMS])
-    responses = policy.sample(prompt_PL, GROUP, tokens=TOKENS, generator=torch.Generator().manual_seed(0))
+    prompt_QL = policy.encode([problem.question for problem in PROBLEMS])
+    responses = policy.sample(prompt_QL, GROUP, tokens=TOKENS, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found_NT, entropy_NT = policy.log_probs(prompt_PL, responses)
-        whole_NL = torch.cat([prompt_PL.repeat_interleave(GROUP, 0), responses.token_NT], 1)
-        logits_NTV = policy.qwen(input_ids=whole_NL).logits[:, prompt_PL.shape[1] - 1 : -1]
+        found_NT, entropy_NT = policy.log_probs(prompt_QL, responses)
+        whole_NL = torch.cat([prompt_QL.repeat_interleave(GROUP, 0), responses.token_NT], 1)
+        logits_NTV = policy.qwen(input_ids=whole_NL).logits[:, prompt_QL.shape[1] - 1 : -1]
     log_softmax_NTV = logits_NTV.log_softmax(-1)
     wanted_NT = log_softmax_NTV.gather(-1, responses.token_NT[..., None])[..., 0]
     mask_NT = responses.mask_NT
@@ -50,19 +50,19 @@ def test_log_probs_of_samples_are_those_of_a_pass_over_prompt_and_response(polic
 
 
 def test_samples_are_drawn_as_often_as_their_probability_says(policy):
-    prompt_PL = policy.encode([PROBLEMS[0].question])
+    prompt_QL = policy.encode([PROBLEMS[0].question])
     count = 20_000
-    drawn = policy.sample(prompt_PL, count, tokens=1, generator=torch.Generator().manual_seed(0))
+    drawn = policy.sample(prompt_QL, count, tokens=1, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        wanted_V = policy(prompt_PL)[0][0, -1].softmax(-1)
+        wanted_V = policy(prompt_QL)[0][0, -1].softmax(-1)
     found_V = torch.bincount(drawn.token_NT[:, 0], minlength=len(wanted_V)) / count
     # Five standard deviations of a share among 20,000.
     assert bool(((found_V - wanted_V).abs() < 5 * (wanted_V / count).sqrt() + 1e-4).all())
 
 
 def test_nothing_is_sampled_behind_the_end(policy):
-    prompt_PL = policy.encode([problem.question for problem in PROBLEMS])
-    responses = policy.sample(prompt_PL, 200, tokens=TOKENS, generator=torch.Generator().manual_seed(0))
+    prompt_QL = policy.encode([problem.question for problem in PROBLEMS])
+    responses = policy.sample(prompt_QL, 200, tokens=TOKENS, generator=torch.Generator().manual_seed(0))
     ended_NT = (responses.token_NT == policy.end).cumsum(1) - (responses.token_NT == policy.end).int() > 0
     assert ended_NT.any()
     assert bool((responses.token_NT[ended_NT] == policy.pad).all())
@@ -79,9 +79,9 @@ def test_the_gradient_of_a_step_is_policy_loss_plus_lambda_times_amir_loss(polic
 
     other = copy.deepcopy(policy)
     other.zero_grad()
-    prompt_PL = other.encode([problem.question for problem in PROBLEMS])
-    responses = other.sample(prompt_PL, GROUP, tokens=TOKENS, generator=torch.Generator().manual_seed(0))
-    live_NT, _ = other.log_probs(prompt_PL, responses)
+    prompt_QL = other.encode([problem.question for problem in PROBLEMS])
+    responses = other.sample(prompt_QL, GROUP, tokens=TOKENS, generator=torch.Generator().manual_seed(0))
+    live_NT, _ = other.log_probs(prompt_QL, responses)
     reward_N = rewards(PROBLEMS, responses)
     advantage_N = group_advantages(reward_N.view(-1, GROUP), Arm())
     loss = policy_loss(live_NT, live_NT.detach(), advantage_N, responses.mask_NT, Arm())
@@ -145,8 +145,8 @@ def test_arms_of_a_seed_share_their_samples(policy):
 
 
 def test_rare_right_answers_keep_their_reward():
-    reward_PG, mean_PG = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[-1.0, -3.0, -2.0]])
-    torch.testing.assert_close(rare_rewards(reward_PG, mean_PG, 0.5), torch.tensor([[0.5, 1.0, 0.0]]))
+    reward_QK, mean_QK = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[-1.0, -3.0, -2.0]])
+    torch.testing.assert_close(rare_rewards(reward_QK, mean_QK, 0.5), torch.tensor([[0.5, 1.0, 0.0]]))
 
 
 def test_names_of_arms():
@@ -170,17 +170,17 @@ def test_measures_count_right_and_distinct_answers(policy):
 
     problems = [Short(), Short()]
     grader = Grader(policy, "right_wrong", 0)
-    right_P, distinct_P, averages = right_counts(
+    right_Q, distinct_Q, averages = right_counts(
         policy, problems, grader, tokens=2, generator=torch.Generator().manual_seed(0)
     )
-    prompt_PL = policy.encode([problem.question for problem in problems])
-    responses = policy.sample(prompt_PL, 64, tokens=2, generator=torch.Generator().manual_seed(0))
+    prompt_QL = policy.encode([problem.question for problem in problems])
+    responses = policy.sample(prompt_QL, 64, tokens=2, generator=torch.Generator().manual_seed(0))
     rows = [tuple(row) for row in responses.token_NT.tolist()]
     for place in range(2):
         good = [r for r in rows[64 * place : 64 * place + 64] if problems[0].is_right(policy.decode(r))]
-        assert (right_P[place], distinct_P[place]) == (len(good), len(set(good)))
-    row = row_of(right_P, distinct_P, averages, first_P=right_P * 0 + [0, 3])
-    assert row["pass@1"] == pytest.approx(right_P.mean() / 64)
+        assert (right_Q[place], distinct_Q[place]) == (len(good), len(set(good)))
+    row = row_of(right_Q, distinct_Q, averages, first_Q=right_Q * 0 + [0, 3])
+    assert row["pass@1"] == pytest.approx(right_Q.mean() / 64)
     assert row["pass@64"] == 1.0 and row["lost"] == 0.0 and row["gained"] == 1.0
     assert 0.0 < row["entropy"] < 5.0
 

@@ -1,6 +1,6 @@
 """Figures of a comparison. Each function takes data and returns a matplotlib Figure; no file is touched.
 
-Shape suffixes: T steps, S samples, P problems, V validations.
+Shape suffixes: _I steps or validations, _Q problems.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,20 +76,20 @@ def training_curves(panels: Mapping[str, Mapping[str, Curve]], names: Mapping[st
     figure.get_layout_engine().set(h_pad=0.09, w_pad=0.06)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis, (title, curves) in zip(axes, panels.items(), strict=False):
-        for run, (steps_T, values_T) in curves.items():
-            smooth = len(values_T) >= 40
+        for run, (steps_I, values_I) in curves.items():
+            smooth = len(values_I) >= 40
             axis.plot(
-                steps_T,
-                values_T,
+                steps_I,
+                values_I,
                 color=COLORS[run],
                 linewidth=0.8 if smooth else 1.7,
                 alpha=0.3 if smooth else 1.0,
-                marker="o" if len(values_T) <= 12 else None,
+                marker="o" if len(values_I) <= 12 else None,
                 markersize=3.5,
             )
             if smooth:
-                window = max(3, len(values_T) // 20)
-                axis.plot(steps_T, moving_average(values_T, window), color=COLORS[run], linewidth=1.8)
+                window = max(3, len(values_I) // 20)
+                axis.plot(steps_I, moving_average(values_I, window), color=COLORS[run], linewidth=1.8)
         axis.set_title(title)
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axis.yaxis.set_major_locator(MaxNLocator(4))
@@ -117,17 +117,17 @@ def pass_at_k_courses(curves: Sequence[PassCurve], ks: Sequence[int]) -> Figure:
     color_of = {name: palette[i % len(palette)] for i, name in enumerate(names)}
     for axis, k in zip(axes, (1, *ks), strict=False):
         for curve in curves:
-            axis.plot(curve.step_V, curve.rates[k], "o-", color=color_of[curve.name], markersize=3.5)
+            axis.plot(curve.step_I, curve.rates[k], "o-", color=color_of[curve.name], markersize=3.5)
         axis.set_title(f"pass@{k} over steps")
         axis.set_xlabel("step")
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         _percent_axis(axis.yaxis)
     for axis, k in zip(figure.axes[1 + len(ks) :], ks, strict=False):
         for curve in curves:
-            one_V, k_V, color = curve.rates[1], curve.rates[k], color_of[curve.name]
-            axis.plot(one_V, k_V, "o-", color=color, markersize=3.5)
-            axis.plot(one_V[:1], k_V[:1], "o", color="white", markeredgecolor=color, markersize=7)
-            axis.plot(one_V[-1:], k_V[-1:], "o", color=color, markersize=7)
+            one_I, k_I, color = curve.rates[1], curve.rates[k], color_of[curve.name]
+            axis.plot(one_I, k_I, "o-", color=color, markersize=3.5)
+            axis.plot(one_I[:1], k_I[:1], "o", color="white", markeredgecolor=color, markersize=7)
+            axis.plot(one_I[-1:], k_I[-1:], "o", color=color, markersize=7)
         axis.set_title(f"pass@{k} against pass@1")
         axis.set_xlabel("pass@1")
         _percent_axis(axis.xaxis)
@@ -216,17 +216,17 @@ def margin_violins(panels: Mapping[str, Mapping[str, np.ndarray]], names: Mappin
         figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True
     ):
         axis.axhline(0, color=MUTED, linewidth=0.8)
-        for x, (run, values_P) in enumerate(values.items()):
-            if len(values_P) >= 10 and np.ptp(values_P) > 0:
-                body = axis.violinplot(values_P, positions=[x], widths=0.75, showextrema=False)["bodies"][0]
+        for x, (run, values_Q) in enumerate(values.items()):
+            if len(values_Q) >= 10 and np.ptp(values_Q) > 0:
+                body = axis.violinplot(values_Q, positions=[x], widths=0.75, showextrema=False)["bodies"][0]
                 body.set(facecolor=COLORS[run], alpha=0.35, edgecolor=COLORS[run], linewidth=1)
-                low, high = np.quantile(values_P, [0.25, 0.75])
+                low, high = np.quantile(values_Q, [0.25, 0.75])
                 axis.vlines(x, low, high, color=COLORS[run], linewidth=4)
             else:
                 axis.plot(
-                    np.full(len(values_P), x), values_P, "o", color=COLORS[run], alpha=0.6, markersize=4
+                    np.full(len(values_Q), x), values_Q, "o", color=COLORS[run], alpha=0.6, markersize=4
                 )
-            axis.plot(x, np.median(values_P), "o", color="white", markeredgecolor=COLORS[run], markersize=6)
+            axis.plot(x, np.median(values_Q), "o", color="white", markeredgecolor=COLORS[run], markersize=6)
         axis.set_title(title)
         axis.set_xticks(range(len(values)), [f"{names[run]}\n(n = {len(v)})" for run, v in values.items()])
         axis.set_xlim(-0.6, len(values) - 0.4)

@@ -1,6 +1,6 @@
 """Two runs, and a base model if given, on the problems that all of them answered.
 
-Shape suffixes: P shared problems.
+Shape suffixes: _Q shared problems.
 """
 
 from collections.abc import Sequence
@@ -75,22 +75,22 @@ def correct_minus_wrong_margin(samples: "pd.DataFrame") -> np.ndarray:
     return (means[1] - means[0]).dropna().to_numpy(dtype=float)
 
 
-def _coverage(solved_a_P: np.ndarray, solved_b_P: np.ndarray) -> Coverage:
+def _coverage(solved_a_Q: np.ndarray, solved_b_Q: np.ndarray) -> Coverage:
     from scipy.stats import binomtest
 
-    only_a, only_b = int((solved_a_P & ~solved_b_P).sum()), int((~solved_a_P & solved_b_P).sum())
+    only_a, only_b = int((solved_a_Q & ~solved_b_Q).sum()), int((~solved_a_Q & solved_b_Q).sum())
     return Coverage(
-        both=int((solved_a_P & solved_b_P).sum()),
+        both=int((solved_a_Q & solved_b_Q).sum()),
         only_a=only_a,
         only_b=only_b,
-        none=int((~solved_a_P & ~solved_b_P).sum()),
+        none=int((~solved_a_Q & ~solved_b_Q).sum()),
         p_value=float(binomtest(only_b, only_a + only_b).pvalue) if only_a + only_b else 1.0,
     )
 
 
 def _gain(before: "pd.Series", after: "pd.Series", seed: int) -> Gain | None:
-    known_P = before.notna() & after.notna()
-    return paired_gain(before[known_P], after[known_P], seed=seed) if known_P.any() else None
+    known_Q = before.notna() & after.notna()
+    return paired_gain(before[known_Q], after[known_Q], seed=seed) if known_Q.any() else None
 
 
 def _rate_rows(tables: "dict[str, pd.DataFrame]", seed: int) -> list[RateRow]:
@@ -98,10 +98,10 @@ def _rate_rows(tables: "dict[str, pd.DataFrame]", seed: int) -> list[RateRow]:
     names = [n for n in tables["b"].columns if "@" in n and all(n in t.columns for t in tables.values())]
     rows = []
     for name in names:
-        known_P = np.logical_and.reduce([table[name].notna() for table in tables.values()])
-        if not known_P.any():
+        known_Q = np.logical_and.reduce([table[name].notna() for table in tables.values()])
+        if not known_Q.any():
             continue
-        column = {run: table[name][known_P] for run, table in tables.items()}
+        column = {run: table[name][known_Q] for run, table in tables.items()}
         base = column.get("base")
         rows.append(
             RateRow(
@@ -146,18 +146,18 @@ def compare(
     left_out = {name: len(i) - len(shared) for name, i in zip(frames, ids, strict=True)}
     frames = {name: frame[frame["prompt_id"].isin(shared)] for name, frame in frames.items()}
     tables = {name: problem_rates(frame, ks=ks, seed=seed).loc[shared] for name, frame in frames.items()}
-    source_P = frames["b"].drop_duplicates("prompt_id").set_index("prompt_id")["data_source"].loc[shared]
+    source_Q = frames["b"].drop_duplicates("prompt_id").set_index("prompt_id")["data_source"].loc[shared]
     by_source = {
         str(source): _rate_rows(
-            {run: table[(source_P == source).to_numpy()] for run, table in tables.items()}, seed
+            {run: table[(source_Q == source).to_numpy()] for run, table in tables.items()}, seed
         )
-        for source in source_P.unique()
+        for source in source_Q.unique()
     }
     solved = {name: (table["c"] > 0).to_numpy() for name, table in tables.items()}
     coverage = {"all problems": _coverage(solved["a"], solved["b"])}
     if "base" in solved:
-        for name, part_P in (("solved by base", solved["base"]), ("not solved by base", ~solved["base"])):
-            coverage[name] = _coverage(solved["a"][part_P], solved["b"][part_P])
+        for name, part_Q in (("solved by base", solved["base"]), ("not solved by base", ~solved["base"])):
+            coverage[name] = _coverage(solved["a"][part_Q], solved["b"][part_Q])
     lengths = {
         name: frame.groupby("prompt_id")["length"].mean().loc[shared] for name, frame in frames.items()
     }

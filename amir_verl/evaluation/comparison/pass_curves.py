@@ -1,6 +1,6 @@
 """pass@k of a run at each of its validations: what it gains in one try, and what it loses in many.
 
-Shape suffixes: V validations.
+Shape suffixes: _I validations.
 """
 
 import re
@@ -26,12 +26,12 @@ class PassCurve:
 
     Attributes:
         name: of the run; runs of one name, such as seeds, are drawn in one colour.
-        step_V: training steps of the validations, ascending.
+        step_I: training steps of the validations, ascending.
         rates: k -> pass@k (V,), in [0, 1]; NaN where a validation has too few samples a problem.
     """
 
     name: str
-    step_V: np.ndarray
+    step_I: np.ndarray
     rates: dict[int, np.ndarray]
 
 
@@ -73,7 +73,7 @@ def pass_curve(directory: str | Path, *, name: str, threshold: float | None = No
     steps = sorted(by_step)
     return PassCurve(
         name=name,
-        step_V=np.array(steps),
+        step_I=np.array(steps),
         rates={k: np.array([by_step[step].get(k, np.nan) for step in steps]) for k in ks},
     )
 
@@ -99,4 +99,4 @@ def shared_ks(curves: Iterable[PassCurve]) -> list[int]:
 
 def drawable(curves: Sequence[PassCurve]) -> list[PassCurve]:
     """Those that show a course: pass@1 and pass@k, at two validations or more."""
-    return [curve for curve in curves if 1 in curve.rates and len(curve.rates) > 1 and len(curve.step_V) > 1]
+    return [curve for curve in curves if 1 in curve.rates and len(curve.rates) > 1 and len(curve.step_I) > 1]

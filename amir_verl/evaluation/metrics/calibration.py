@@ -1,6 +1,6 @@
 """How far stated confidence is from the share of right answers.
 
-Shape suffixes: _N samples, _K bins.
+Shape suffixes: _N samples, _H bins.
 """
 
 from dataclasses import dataclass
@@ -48,17 +48,17 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
     index_N = np.minimum((confidence_N * bins).astype(int), bins - 1)
-    count_K = np.bincount(index_N, minlength=bins)
-    filled_K = np.where(count_K > 0, count_K, np.nan)
-    confidence_K = np.bincount(index_N, weights=confidence_N, minlength=bins) / filled_K
-    accuracy_K = np.bincount(index_N, weights=correct_N, minlength=bins) / filled_K
-    gap_K = np.abs(accuracy_K - confidence_K)
+    count_H = np.bincount(index_N, minlength=bins)
+    filled_H = np.where(count_H > 0, count_H, np.nan)
+    confidence_H = np.bincount(index_N, weights=confidence_N, minlength=bins) / filled_H
+    accuracy_H = np.bincount(index_N, weights=correct_N, minlength=bins) / filled_H
+    gap_H = np.abs(accuracy_H - confidence_H)
     return Calibration(
-        ece=float(np.nansum(gap_K * count_K) / confidence_N.size),
+        ece=float(np.nansum(gap_H * count_H) / confidence_N.size),
         brier=float(np.mean((confidence_N - correct_N) ** 2)),
         num_samples=int(confidence_N.size),
         edges=np.linspace(0.0, 1.0, bins + 1),
-        count=count_K,
-        confidence=confidence_K,
-        accuracy=accuracy_K,
+        count=count_H,
+        confidence=confidence_H,
+        accuracy=accuracy_H,
     )

@@ -1,6 +1,6 @@
 """pass@k and maj@k of one problem or of many.
 
-Shape suffixes: _Q problems, _N samples of one problem, _A distinct answers, _D draws.
+Shape suffixes: _Q problems, _K samples of one problem, _A distinct answers, _D draws.
 """
 
 from collections.abc import Hashable, Sequence
@@ -72,28 +72,28 @@ def majority_at_k(
     Raises:
         ValueError: lengths differ, or k outside 1..N.
     """
-    correct_N = np.asarray(correct, dtype=float)
+    correct_K = np.asarray(correct, dtype=float)
     num_samples = len(answers)
-    if correct_N.shape != (num_samples,):
-        raise ValueError(f"{num_samples} answers but correctness of shape {correct_N.shape}")
+    if correct_K.shape != (num_samples,):
+        raise ValueError(f"{num_samples} answers but correctness of shape {correct_K.shape}")
     if not 1 <= k <= num_samples:
         raise ValueError(f"maj@{k} needs at least {k} samples, there are {num_samples}")
     if k == 1:  # the vote of one sample is that sample, right only if it answered
-        answered_N = np.array([answer is not None for answer in answers])
-        return float((correct_N * answered_N).mean())
+        answered_K = np.array([answer is not None for answer in answers])
+        return float((correct_K * answered_K).mean())
     names = {answer: i for i, answer in enumerate(dict.fromkeys(a for a in answers if a is not None))}
     if not names:
         return 0.0
-    vote_NA = np.zeros((num_samples, len(names)))
+    vote_KA = np.zeros((num_samples, len(names)))
     for i, answer in enumerate(answers):
         if answer is not None:
-            vote_NA[i, names[answer]] = 1.0
-    value_A = (correct_N @ vote_NA) / vote_NA.sum(axis=0)
+            vote_KA[i, names[answer]] = 1.0
+    value_A = (correct_K @ vote_KA) / vote_KA.sum(axis=0)
     if k == num_samples:
-        count_DA = vote_NA.sum(axis=0, keepdims=True)
+        count_DA = vote_KA.sum(axis=0, keepdims=True)
     else:
-        order_DN = np.random.default_rng(seed).random((draws, num_samples)).argsort(axis=1)
-        count_DA = vote_NA[order_DN[:, :k]].sum(axis=1)
+        order_DK = np.random.default_rng(seed).random((draws, num_samples)).argsort(axis=1)
+        count_DA = vote_KA[order_DK[:, :k]].sum(axis=1)
     most_D1 = count_DA.max(axis=1, keepdims=True)
     winner_DA = (count_DA == most_D1) & (most_D1 > 0)
     credit_D = (winner_DA @ value_A) / np.maximum(winner_DA.sum(axis=1), 1)

@@ -1,7 +1,7 @@
 """How well scores agree with a given ranking of responses.
 
 A ranking gives each response of a prompt its place: 0 is best, equal places are ties, None means unranked.
-Shape suffixes: _Q prompts, _R ranked responses of one prompt.
+Shape suffixes: _Q prompts, _K ranked responses of one prompt.
 """
 
 import math
@@ -22,13 +22,13 @@ def _ranked(
     if len(scores) != len(ranking):
         raise ValueError(f"prompt {prompt}: {len(scores)} scores but {len(ranking)} places in the ranking")
     kept = [i for i, place in enumerate(ranking) if place is not None and not _is_nan(place)]
-    score_R = np.array([scores[i] for i in kept], dtype=float)
-    place_R = np.array([ranking[i] for i in kept], dtype=float)
-    if not np.all(np.isfinite(score_R)):
-        raise ValueError(f"prompt {prompt}: scores must be finite, got {score_R.tolist()}")
-    if np.any(place_R < 0) or np.any(place_R != np.floor(place_R)):
+    score_K = np.array([scores[i] for i in kept], dtype=float)
+    place_K = np.array([ranking[i] for i in kept], dtype=float)
+    if not np.all(np.isfinite(score_K)):
+        raise ValueError(f"prompt {prompt}: scores must be finite, got {score_K.tolist()}")
+    if np.any(place_K < 0) or np.any(place_K != np.floor(place_K)):
         raise ValueError(f"prompt {prompt}: places must be whole numbers from 0 or null, got {list(ranking)}")
-    return score_R, place_R
+    return score_K, place_K
 
 
 def _is_nan(place: float) -> bool:
@@ -36,26 +36,26 @@ def _is_nan(place: float) -> bool:
     return isinstance(place, float | np.floating) and math.isnan(place)
 
 
-def _accuracy(score_R: np.ndarray, place_R: np.ndarray) -> float:
-    top_R = score_R == score_R.max()
-    return float((place_R[top_R] == place_R.min()).mean())
+def _accuracy(score_K: np.ndarray, place_K: np.ndarray) -> float:
+    top_K = score_K == score_K.max()
+    return float((place_K[top_K] == place_K.min()).mean())
 
 
-def _pairwise_accuracy(score_R: np.ndarray, place_R: np.ndarray) -> float:
-    better_RR = place_R[:, None] < place_R[None, :]
-    gap_RR = score_R[:, None] - score_R[None, :]
-    return float(((gap_RR > 0) + 0.5 * (gap_RR == 0))[better_RR].mean())
+def _pairwise_accuracy(score_K: np.ndarray, place_K: np.ndarray) -> float:
+    better_KK = place_K[:, None] < place_K[None, :]
+    gap_KK = score_K[:, None] - score_K[None, :]
+    return float(((gap_KK > 0) + 0.5 * (gap_KK == 0))[better_KK].mean())
 
 
-def _reciprocal_rank(score_R: np.ndarray, place_R: np.ndarray) -> float:
+def _reciprocal_rank(score_K: np.ndarray, place_K: np.ndarray) -> float:
     from sklearn.metrics import label_ranking_average_precision_score
 
     # With one relevant label, label ranking average precision is the reciprocal rank (score ties count
     # against it); among several best-ranked responses the one that the scores put first is the relevant one.
-    best = np.flatnonzero(place_R == place_R.min())
-    relevant_R = np.zeros(place_R.size, dtype=int)
-    relevant_R[best[np.argmax(score_R[best])]] = 1
-    return float(label_ranking_average_precision_score([relevant_R], [score_R]))
+    best = np.flatnonzero(place_K == place_K.min())
+    relevant_K = np.zeros(place_K.size, dtype=int)
+    relevant_K[best[np.argmax(score_K[best])]] = 1
+    return float(label_ranking_average_precision_score([relevant_K], [score_K]))
 
 
 def prompt_ranking_metrics(
@@ -75,19 +75,19 @@ def prompt_ranking_metrics(
         raise ValueError(f"k must be at least 1, got {k}")
     table = {name: np.full(len(scores), np.nan) for name in METRICS}
     for p, (prompt_scores, ranking) in enumerate(zip(scores, rankings, strict=True)):
-        score_R, place_R = _ranked(prompt_scores, ranking, p)
-        if score_R.size < 2:
+        score_K, place_K = _ranked(prompt_scores, ranking, p)
+        if score_K.size < 2:
             continue
-        table["accuracy"][p] = _accuracy(score_R, place_R)
-        table["mrr"][p] = _reciprocal_rank(score_R, place_R)
-        gain_R = place_R.max() - place_R
-        if not gain_R.any():  # all tied: every order is ideal, and scikit-learn would say 0
+        table["accuracy"][p] = _accuracy(score_K, place_K)
+        table["mrr"][p] = _reciprocal_rank(score_K, place_K)
+        gain_K = place_K.max() - place_K
+        if not gain_K.any():  # all tied: every order is ideal, and scikit-learn would say 0
             table["ndcg"][p] = 1.0
             continue
-        table["ndcg"][p] = ndcg_score([gain_R], [score_R], k=k)
-        table["pairwise_accuracy"][p] = _pairwise_accuracy(score_R, place_R)
-        constant = np.all(score_R == score_R[0])
-        table["kendall_tau"][p] = 0.0 if constant else kendalltau(score_R, -place_R, variant="b").statistic
+        table["ndcg"][p] = ndcg_score([gain_K], [score_K], k=k)
+        table["pairwise_accuracy"][p] = _pairwise_accuracy(score_K, place_K)
+        constant = np.all(score_K == score_K[0])
+        table["kendall_tau"][p] = 0.0 if constant else kendalltau(score_K, -place_K, variant="b").statistic
     return table
 
 
@@ -146,14 +146,14 @@ def pair_order_kept(
     kept, pairs = 0.0, 0
     for p, (old, new) in enumerate(zip(before, after, strict=True)):
         ranking = range(len(old)) if rankings is None else rankings[p]
-        old_R, place_R = _ranked(old, ranking, p)
-        new_R, _ = _ranked(new, ranking, p)
-        old_gap_RR = old_R[:, None] - old_R[None, :]
-        new_gap_RR = new_R[:, None] - new_R[None, :]
-        place_gap_RR = np.abs(place_R[:, None] - place_R[None, :])
-        chosen_RR = (old_gap_RR > 0) & (place_gap_RR > 0)
+        old_K, place_K = _ranked(old, ranking, p)
+        new_K, _ = _ranked(new, ranking, p)
+        old_gap_KK = old_K[:, None] - old_K[None, :]
+        new_gap_KK = new_K[:, None] - new_K[None, :]
+        place_gap_KK = np.abs(place_K[:, None] - place_K[None, :])
+        chosen_KK = (old_gap_KK > 0) & (place_gap_KK > 0)
         if max_place_gap is not None:
-            chosen_RR &= place_gap_RR <= max_place_gap
-        kept += float(((new_gap_RR > 0) + 0.5 * (new_gap_RR == 0))[chosen_RR].sum())
-        pairs += int(chosen_RR.sum())
+            chosen_KK &= place_gap_KK <= max_place_gap
+        kept += float(((new_gap_KK > 0) + 0.5 * (new_gap_KK == 0))[chosen_KK].sum())
+        pairs += int(chosen_KK.sum())
     return (kept / pairs if pairs else float("nan")), pairs
