@@ -1,6 +1,6 @@
 """What the loss and the anchors both start from: a batch's pairs, its slope, and how the policy ranks them.
 
-Shape suffixes: _N responses, _E the eligible ones, _G groups, _P pairs.
+Shape suffixes: _N responses, _E eligible responses, _G groups, _P pairs.
 """
 
 from typing import NamedTuple

@@ -3,7 +3,7 @@
 verl hands an estimator the rewards, the mask, each row's prompt and the `algorithm` node, no more. What its
 V1 trainer knows beyond them (rows of one session, rewards before a KL penalty) comes from `advantage_call`.
 
-Shape suffixes: _N rows of the batch, _T tokens, _G groups, _S sessions.
+Shape suffixes: _N rows of the batch, _T tokens, _G groups, _J sessions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -74,9 +74,9 @@ def _last_rows(keys: Sequence[str]) -> Tensor:
     """For each row the last row of its session, (N,)."""
     final_N = describe_rows(keys, [{}] * len(keys)).final_N
     session_N = group_ids([key.rsplit("_", 1)[0] for key in keys])
-    last_S = torch.empty(int(session_N.max()) + 1, dtype=torch.long)
-    last_S[session_N[final_N]] = torch.nonzero(final_N).flatten()
-    return last_S[session_N]
+    last_J = torch.empty(int(session_N.max()) + 1, dtype=torch.long)
+    last_J[session_N[final_N]] = torch.nonzero(final_N).flatten()
+    return last_J[session_N]
 
 
 def _policy_advantage(

@@ -1,6 +1,6 @@
 """Rewards that would break a whole group, and what stands in for them.
 
-Shape suffixes: _N rows of the batch, _B the broken ones, _T tokens, _G groups.
+Shape suffixes: _N rows of the batch, _B broken rows, _T tokens, _G groups.
 """
 
 import torch

@@ -5,7 +5,7 @@
 Nothing here knows of Ray or of the TransferQueue: the driver carries tensors in and figures out, and a loop
 of one's own can call the same functions.
 
-Shape suffixes: _N responses of the batch, _C the responses of a chunk, _T tokens.
+Shape suffixes: _N responses of the batch, _B rows of a chunk, _T tokens.
 """
 
 import math
@@ -39,9 +39,9 @@ class Tokens(NamedTuple):
     weight_NT: Tensor | None = None
     reference_NT: Tensor | None = None
 
-    def rows(self, row_C: Tensor, width: int) -> "Tokens":
+    def rows(self, row_B: Tensor, width: int) -> "Tokens":
         """The first `width` tokens of some rows."""
-        return Tokens(*(None if field is None else field[row_C, :width] for field in self))
+        return Tokens(*(None if field is None else field[row_B, :width] for field in self))
 
 
 class TokenSums(NamedTuple):
@@ -95,10 +95,10 @@ def verl_policy_gradient(policy_loss: Callable, actor: Any, tokens: Tokens) -> P
     )
 
     def gradient(chunk: Tokens) -> Tensor:
-        live_CT = chunk.old_NT.detach().clone().requires_grad_()
+        live_BT = chunk.old_NT.detach().clone().requires_grad_()
         loss, _ = policy_loss(
             old_log_prob=chunk.old_NT,
-            log_prob=live_CT,
+            log_prob=live_BT,
             advantages=chunk.advantage_NT,
             response_mask=chunk.mask_NT,
             loss_agg_mode=actor.loss_agg_mode,
@@ -106,9 +106,9 @@ def verl_policy_gradient(policy_loss: Callable, actor: Any, tokens: Tokens) -> P
             rollout_is_weights=chunk.weight_NT,
         )
         if not loss.requires_grad:
-            return torch.zeros_like(live_CT)
-        (gradient_CT,) = torch.autograd.grad(loss, live_CT, allow_unused=True)
-        return torch.zeros_like(live_CT) if gradient_CT is None else gradient_CT
+            return torch.zeros_like(live_BT)
+        (gradient_BT,) = torch.autograd.grad(loss, live_BT, allow_unused=True)
+        return torch.zeros_like(live_BT) if gradient_BT is None else gradient_BT
 
     return gradient
 
@@ -142,15 +142,15 @@ def read_tokens(
     square = policy_N.new_zeros(())
     # clip_cov and others draw random tokens: the driver's own stream stays as it was.
     with torch.random.fork_rng(devices=[]):
-        for row_C, width_C in _chunks(width_N, chunk_tokens):
-            chunk = tokens.rows(row_C, width_C)._replace(mask_NT=mask_NT[row_C, :width_C])
-            mean_N[row_C] = mean_log_prob(chunk.old_NT, chunk.mask_NT)
+        for row_B, width_B in _chunks(width_N, chunk_tokens):
+            chunk = tokens.rows(row_B, width_B)._replace(mask_NT=mask_NT[row_B, :width_B])
+            mean_N[row_B] = mean_log_prob(chunk.old_NT, chunk.mask_NT)
             if reference_N is not None:
-                reference_N[row_C] = mean_log_prob(chunk.reference_NT, chunk.mask_NT)
+                reference_N[row_B] = mean_log_prob(chunk.reference_NT, chunk.mask_NT)
             if policy_gradient is not None:
-                gradient_CT = policy_gradient(chunk).double().masked_fill_(~chunk.mask_NT, 0.0)
-                policy_N[row_C] = gradient_CT.sum(-1)
-                square += gradient_CT.square_().sum()
+                gradient_BT = policy_gradient(chunk).double().masked_fill_(~chunk.mask_NT, 0.0)
+                policy_N[row_B] = gradient_BT.sum(-1)
+                square += gradient_BT.square_().sum()
     return TokenSums(length_N, mean_N, reference_N, policy_N, float(square))
 
 
