@@ -9,7 +9,7 @@ with a higher reward should have the higher mean log-probability, and a pair tha
 harder. What a pair is, what it pulls with and how lambda is set are the functions that verl's trainer calls.
 No Ray, no vLLM: one process, a tiny model, about half a minute for 300 steps of 128 responses.
 
-Shape suffixes: _Q prompts of a step, _K responses to each, _N responses (Q x K), _T tokens of a response, _M entries.
+Shape suffixes: _Q prompts of a step, _K responses to each, _N responses (Q x K), _T tokens, _M entries.
 """
 
 import copy
