@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from amir_verl.config import AmirConfig
@@ -89,7 +88,7 @@ class AdvantageForm:
         node = algorithm.get("amir") if algorithm is not None else None
         if node is None:
             raise ValueError("algorithm.adv_estimator=amir_grpo has no settings: add +amir=advantage")
-        node = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
+        node = dict(node)
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(node) - set(known))
         if unknown:

@@ -10,7 +10,6 @@ pairs, _P mined pairs.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,8 +34,8 @@ def group_ids(groups: Tensor | Sequence) -> Tensor:
     """Turn group names of any kind, (N,), into integers from 0, (N,) int64."""
     if isinstance(groups, Tensor):
         return torch.unique(groups, return_inverse=True)[1]
-    _, inverse = np.unique(np.asarray(groups), return_inverse=True)
-    return torch.from_numpy(inverse.reshape(-1))
+    place = {name: place for place, name in enumerate(sorted(set(groups)))}
+    return torch.tensor([place[name] for name in groups], dtype=torch.long)
 
 
 def mine_pairs(
