@@ -23,6 +23,8 @@ from amir_verl.trainer.rows import Rows
 
 # Tokens looked at in one go: the dozen temporaries of a policy loss then stay in a core's cache.
 CHUNK_TOKENS = 2**17
+# Losses of verl's that take the mean of the rows they are given, whatever the batch (core_algos.py:2000).
+MEAN_OF_GIVEN_ROWS = {"geo_mean"}
 
 PolicyGradient = Callable[["Tokens"], Tensor]
 
@@ -86,6 +88,7 @@ def verl_policy_gradient(policy_loss: Callable, actor: Any, tokens: Tokens) -> P
             choose inside a chunk, as they do inside a micro-batch.
         tokens: the whole batch.
     """
+    own_mean = actor.policy_loss.loss_mode.removeprefix("amir_") in MEAN_OF_GIVEN_ROWS
     actor.global_batch_info.update(
         dp_size=1,
         batch_num_tokens=int(tokens.mask_NT.sum()),
@@ -107,6 +110,8 @@ def verl_policy_gradient(policy_loss: Callable, actor: Any, tokens: Tokens) -> P
         )
         if not loss.requires_grad:
             return torch.zeros_like(live_BT)
+        if own_mean:
+            loss = loss * (len(live_BT) / len(tokens.mask_NT))
         (gradient_BT,) = torch.autograd.grad(loss, live_BT, allow_unused=True)
         return torch.zeros_like(live_BT) if gradient_BT is None else gradient_BT
 

@@ -1,156 +1,69 @@
-"""A small actor in verl's own update loop: a bigram model whose every probability can be followed by hand.
+"""A small actor in verl's own update loop.
 
-The loop over micro-batches, their making, the loss and the metrics are verl's; the model alone is not.
+The loop over micro-batches, their making, the loss and the metrics are verl's; the model alone, a table of
+bigrams, is not.
 """
 
 from functools import partial
 from types import SimpleNamespace
 
+import cloudpickle
 import torch
 import torch.distributed as dist
+from bigram_rollouts import Rollouts, bigram_log_probs
 from tensordict import TensorDict
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
 from verl.utils import tensordict_utils as tu
 from verl.utils.metric import Metric, reduce_metrics
 from verl.utils.torch_functional import allgather_dict_into_dict
+from verl.utils.ulysses import set_ulysses_sequence_parallel_group, ulysses_pad_and_slice_inputs
 from verl.workers.config import FSDPActorConfig, PolicyLossConfig
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
 from verl.workers.utils.losses import ppo_loss
-from verl.workers.utils.padding import response_from_nested
 
-from amir_verl.config import AmirConfig
-from amir_verl.objective.anchors import Preferences, step_preferences
-from amir_verl.objective.loss import amir_loss, mean_log_prob
-from amir_verl.trainer.worker_loss import (
-    ANCHORS,
-    BETA,
-    ENDS,
-    LAMBDA,
-    POLICY_WEIGHT,
-    WEIGHTS,
-    preference_loss_fn,
-)
-
-VOCABULARY = 7
-LAMBDA_VALUE = 0.37
-CONFIG = AmirConfig(beta=3.0, rank_weighting="linear")
-# Sixteen rows: ragged groups, the last one a row that pads the batch. Row 5 has no token in its mask.
-GROUP_SIZES = (6, 5, 4, 1)
-EMPTY_ROW = 5
-
-
-class Rollouts:
-    """One step's rollouts as the driver sees them, and the policies that made and learn from them."""
-
-    def __init__(self, *, drift: float = 0.3, config: AmirConfig = CONFIG) -> None:
-        draw = torch.Generator().manual_seed(5)
-        total = sum(GROUP_SIZES)
-        self.config = config
-        self.old_weight = torch.randn(VOCABULARY, VOCABULARY, generator=draw, dtype=torch.float64)
-        noise = torch.randn(VOCABULARY, VOCABULARY, generator=draw, dtype=torch.float64)
-        self.weight = self.old_weight + drift * noise
-        # The rows of a group lie anywhere, so that ranks and micro-batches split every group.
-        group = torch.repeat_interleave(torch.arange(len(GROUP_SIZES)), torch.tensor(GROUP_SIZES))
-        self.group = group[torch.randperm(total, generator=draw)]
-        self.eligible = self.group != len(GROUP_SIZES) - 1
-        self.rewards = torch.randint(0, 3, (total,), generator=draw).float()
-        lengths = torch.randint(1, 7, (total, 2), generator=draw).tolist()
-        prompts = [torch.randint(0, VOCABULARY, (p,), generator=draw) for p, _ in lengths]
-        responses = [torch.randint(0, VOCABULARY, (r,), generator=draw) for _, r in lengths]
-        masks = [torch.ones_like(response) for response in responses]
-        masks[EMPTY_ROW].zero_()
-        advantages = torch.randn(total, generator=draw, dtype=torch.float64)
-        self.eligible[EMPTY_ROW] = False
-        data = {
-            "prompts": jagged(prompts),
-            "responses": jagged(responses),
-            "input_ids": jagged([torch.cat(pair) for pair in zip(prompts, responses, strict=True)]),
-            "response_mask": jagged(masks),
-            "loss_mask": jagged(masks),
-            "advantages": jagged([a * mask for a, mask in zip(advantages, masks, strict=True)]),
-        }
-        log_probs = bigram_log_probs(self.old_weight, data["input_ids"])
-        data["old_log_probs"] = response_from_nested(log_probs, data["response_mask"])
-        self.data = tu.get_tensordict(data)
-        self.data["old_log_probs"] = data["old_log_probs"]
-
-    def preferences(self) -> Preferences:
-        mask = padded(self.data["response_mask"]).bool()
-        mean = mean_log_prob(padded(self.data["old_log_probs"]), mask)
-        return step_preferences(mean, self.rewards, self.group, self.eligible, self.config)
-
-    def actor_batch(
-        self, *, lambda_: float = LAMBDA_VALUE, policy_weight: float = 1.0, stacked: bool = False
-    ) -> TensorDict:
-        """The whole batch with AMIR's fields, as the actors receive it."""
-        preferences = self.preferences()
-        data = self.data.copy()
-        anchors = preferences.jagged(preferences.anchor_M)
-        weights = preferences.jagged(preferences.signed_weight_M)
-        if stacked:
-            anchors, weights = padded(anchors), padded(weights)
-        data[ANCHORS], data[WEIGHTS] = anchors, weights
-        settings = {
-            LAMBDA: lambda_,
-            BETA: preferences.beta,
-            POLICY_WEIGHT: policy_weight,
-            ENDS: self.config.moving_ends,
-        }
-        return tu.assign_non_tensor(data, **settings, global_batch_size=len(data))
-
-    def one_process_loss(self, weight: Tensor, *, anchored: bool = True) -> Tensor:
-        """L_pref of the batch by `amir_loss`."""
-        mask = self.data["response_mask"]
-        live = response_from_nested(bigram_log_probs(weight, self.data["input_ids"]), mask)
-        loss, _ = amir_loss(
-            padded(live),
-            padded(mask),
-            self.rewards,
-            self.group,
-            self.config,
-            old_log_prob=padded(self.data["old_log_probs"]) if anchored else None,
-            eligible=self.eligible,
-        )
-        return loss
-
-    def one_process_gradient(self, *, anchored: bool = True) -> Tensor:
-        weight = self.weight.clone().requires_grad_()
-        return torch.autograd.grad(self.one_process_loss(weight, anchored=anchored), weight)[0]
-
-
-def jagged(rows: list[Tensor]) -> Tensor:
-    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
-
-
-def padded(values: Tensor) -> Tensor:
-    return torch.nested.to_padded_tensor(values, 0)
-
-
-def bigram_log_probs(weight: Tensor, input_ids: Tensor) -> Tensor:
-    """Log-probability of each next token, nested over prompt and response as verl's engines give it."""
-    tokens = input_ids.values()
-    table = torch.log_softmax(weight, dim=-1)
-    # The last token's successor is the next row's first: a place that verl never reads.
-    return torch.nested.nested_tensor_from_jagged(table[tokens, tokens.roll(-1)], offsets=input_ids.offsets())
+from amir_verl.trainer.worker_loss import preference_loss_fn
 
 
 class BigramEngine(FSDPEngine):
-    """verl's FSDP engine around a table of weights; gradients are averaged over ranks as FSDP does."""
+    """verl's FSDP engine around a table of weights; gradients are averaged over ranks as FSDP does.
 
-    def __init__(self, weight: Tensor) -> None:
+    With Ulysses, `sequence_ranks` of them share a row's tokens: packed, padded, cut and gathered by verl.
+    """
+
+    def __init__(self, weight: Tensor, *, sequence_ranks: int = 1) -> None:
         self.weight = weight.clone().requires_grad_()
         self.engine_config = SimpleNamespace(use_no_sync_for_gradient_accumulation=False)
+        self.ulysses_sequence_parallel_size = sequence_ranks
+        self.use_ulysses_sp = sequence_ranks > 1
         self.ulysses_device_mesh = None
-        self.ulysses_sequence_parallel_size = 1
+        if self.use_ulysses_sp:
+            shape = (dist.get_world_size() // sequence_ranks, sequence_ranks)
+            self.ulysses_device_mesh = init_device_mesh("cpu", shape, mesh_dim_names=("dp", "sp"))
+            set_ulysses_sequence_parallel_group(self.ulysses_device_mesh["sp"].get_group())
 
     def forward_step(self, micro_batch, loss_function, forward_only):
-        log_probs = bigram_log_probs(self.weight, micro_batch["input_ids"])
+        if self.use_ulysses_sp:
+            log_probs = self._log_probs_of_a_share(micro_batch["input_ids"])
+        else:
+            log_probs = bigram_log_probs(self.weight, micro_batch["input_ids"])
         loss, metrics = loss_function(
             model_output={"log_probs": log_probs},
             data=micro_batch,
             dp_group=self.get_data_parallel_group(),
         )
         return loss, {"loss": loss.detach().item(), "metrics": metrics}
+
+    def _log_probs_of_a_share(self, input_ids: Tensor) -> Tensor:
+        tokens = input_ids.values()
+        shares = [
+            ulysses_pad_and_slice_inputs(row[None], sp_size=self.ulysses_sequence_parallel_size)
+            for row in (tokens, tokens.roll(-1))
+        ]
+        (token, _, padded_by), (successor, _, _) = shares
+        table = torch.log_softmax(self.weight, dim=-1)
+        log_prob = self._gather_and_unpad_packed(table[token[0], successor[0]], padded_by)
+        return torch.nested.nested_tensor_from_jagged(log_prob, offsets=input_ids.offsets())
 
     def averaged_gradient(self) -> Tensor:
         gradient = self.weight.grad.clone()
@@ -182,22 +95,25 @@ def update_actor(
     *,
     micro_batch_size: int | None = None,
     max_tokens: int | None = None,
+    sequence_ranks: int = 1,
 ) -> tuple[Tensor, dict[str, float]]:
     """One update of every rank on its share of the rows: the gradient, and the metrics that the driver gets.
 
     `micro_batch_size` rows at a time, or by `max_tokens`; by default the rank's rows at once.
     """
     torch.manual_seed(3)  # some of verl's losses draw tokens
-    shares = tu.chunk_tensordict(batch, dist.get_world_size())
-    data = shares[dist.get_rank()]
+    engine = BigramEngine(rollouts.weight, sequence_ranks=sequence_ranks)
+    shares = tu.chunk_tensordict(batch, engine.get_data_parallel_size())
+    data = shares[engine.get_data_parallel_rank()]
     tu.assign_non_tensor(
         data,
         use_dynamic_bsz=max_tokens is not None,
         micro_batch_size_per_gpu=micro_batch_size or len(data),
         max_token_len_per_gpu=max_tokens,
     )
-    engine = BigramEngine(rollouts.weight)
-    output = engine.forward_backward_batch(data, loss_function(config))
+    # As set_loss_fn sends it, through Ray's pickle: what arrives must still find verl's loss and ours.
+    arrived = cloudpickle.loads(cloudpickle.dumps(loss_function(config)))
+    output = engine.forward_backward_batch(data, arrived)
     gathered = allgather_dict_into_dict(output["metrics"], group=engine.get_data_parallel_group())
     metrics = {
         name: Metric.aggregate_dp(values)
@@ -225,32 +141,40 @@ AGGREGATIONS = (
 )
 
 
-def split_updates() -> dict[tuple, tuple[Tensor, dict[str, float]]]:
+def split_updates(*, sequence_ranks: int = 1) -> dict[tuple, tuple[Tensor, dict[str, float]]]:
     """Gradient and metrics of every way to split one batch, in the process group that is there."""
     rollouts = Rollouts()
     batch = rollouts.actor_batch()
+    update = partial(update_actor, rollouts, batch, sequence_ranks=sequence_ranks)
     updates = {}
     for loss_mode in SPLIT_LOSSES:
         for place, split in enumerate(SPLITS):
-            updates[loss_mode, "token-mean", place] = update_actor(
-                rollouts, batch, actor_config(loss_mode), **split
-            )
+            updates[loss_mode, "token-mean", place] = update(actor_config(loss_mode), **split)
     for mode in AGGREGATIONS:
         config = actor_config("amir_grpo", loss_agg_mode=mode, loss_scale_factor=10)
-        updates["amir_grpo", mode, "two rows"] = update_actor(rollouts, batch, config, micro_batch_size=2)
+        updates["amir_grpo", mode, "two rows"] = update(config, micro_batch_size=2)
     return updates
 
 
-def rank_process(rank: int, ranks: int, folder: str) -> None:
-    """One of `ranks` processes: joins the group, runs every split, and rank 0 writes what came out."""
+# Ranks, and how many of them share a row's tokens (Ulysses).
+RANKS = {"2 ranks": (2, 1), "2 ranks, Ulysses 2": (2, 2), "4 ranks, Ulysses 2": (4, 2)}
+
+
+def rank_process(rank: int, folder: str) -> None:
+    """One of four processes: joins each of RANKS in turn, runs every split; rank 0 writes what came out."""
     from verl.plugin.platform import set_platform
 
     from amir_verl.platform.cpu import CpuPlatform
 
     set_platform(CpuPlatform())
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=ranks)
-    updates = split_updates()
-    if rank == 0:
-        torch.save(updates, f"{folder}/updates.pt")
-    dist.destroy_process_group()
+    for name, (ranks, sequence_ranks) in RANKS.items():
+        if rank >= ranks:
+            continue
+        init = f"file://{folder}/group of {name}"
+        dist.init_process_group("gloo", init_method=init, rank=rank, world_size=ranks)
+        updates = split_updates(sequence_ranks=sequence_ranks)
+        if rank == 0:
+            torch.save(updates, f"{folder}/{name}.pt")
+        set_ulysses_sequence_parallel_group(None)
+        dist.destroy_process_group()

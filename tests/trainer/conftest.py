@@ -1,6 +1,7 @@
 """verl on the host for the tests of this folder."""
 
 import pytest
+import torch.distributed as dist
 
 
 @pytest.fixture(scope="module")
@@ -14,3 +15,12 @@ def cpu_platform():
     platform_manager._current_platform = CpuPlatform()
     yield
     platform_manager._current_platform = before
+
+
+@pytest.fixture(scope="module")
+def one_rank(cpu_platform, tmp_path_factory):
+    """This process as the only rank of a group, as verl's engine needs one."""
+    group = tmp_path_factory.mktemp("one_rank") / "group"
+    dist.init_process_group("gloo", init_method=f"file://{group}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()

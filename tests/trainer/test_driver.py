@@ -2,11 +2,10 @@
 
 from types import SimpleNamespace
 
-import actor_update
 import pytest
 import torch
-import torch.distributed as dist
-from actor_update import Rollouts, actor_config, jagged, padded, update_actor
+from actor_update import actor_config, update_actor
+from bigram_rollouts import EMPTY_ROW, Rollouts, jagged, padded
 from hydra import compose, initialize_config_module
 from verl.trainer.ppo.core_algos import get_policy_loss_fn
 from verl.trainer.ppo.v1 import PPOTrainerSync, trainer_base
@@ -22,13 +21,7 @@ END_TOKEN = 6
 LIMIT = 4
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_rank(cpu_platform, tmp_path_factory):
-    """verl's engine asks for a process group."""
-    group = tmp_path_factory.mktemp("one_rank") / "group"
-    dist.init_process_group("gloo", init_method=f"file://{group}", rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+pytestmark = pytest.mark.usefixtures("one_rank")  # verl's engine asks for a process group
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +67,7 @@ def trainer_on(rollouts, run_config, monkeypatch, *, rewards=None, infos=None, p
     rewards = rewards_of(rollouts) if rewards is None else rewards
     rows = len(rewards)
     group = rollouts.group.tolist()
-    padding = [not ok and row != actor_update.EMPTY_ROW for row, ok in enumerate(rollouts.eligible.tolist())]
+    padding = [not ok and row != EMPTY_ROW for row, ok in enumerate(rollouts.eligible.tolist())]
     keys = [f"prompt-{group[row]}_{row}_0" for row in range(rows)]
     queue = MemoryQueue(keys, [{"is_padding": flag} for flag in padding])
     columns = {name: column for name, column in rollouts.data.items() if name != "advantages"}

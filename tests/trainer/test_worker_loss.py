@@ -1,28 +1,10 @@
-"""The worker's loss inside verl's own actor update: right for every loss, split and number of ranks."""
-
-import pickle
-from functools import partial
+"""The worker's loss inside verl's own actor update: right for every loss and setting."""
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
-from actor_update import (
-    AGGREGATIONS,
-    LAMBDA_VALUE,
-    SPLIT_LOSSES,
-    SPLITS,
-    Rollouts,
-    actor_config,
-    bigram_log_probs,
-    loss_function,
-    padded,
-    rank_process,
-    split_updates,
-    update_actor,
-)
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from actor_update import AGGREGATIONS, actor_config, update_actor
+from bigram_rollouts import LAMBDA_VALUE, Rollouts, bigram_log_probs, padded
+from closeness import FLOAT32, assert_same
 from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY, get_policy_loss_fn
 from verl.utils import tensordict_utils as tu
 from verl.workers.utils.losses import ppo_loss
@@ -31,18 +13,12 @@ from verl.workers.utils.padding import response_from_nested
 from amir_verl.config import AmirConfig
 from amir_verl.objective.loss import mean_log_prob
 from amir_verl.trainer import worker_loss
-from amir_verl.trainer.worker_loss import preference_loss_fn
+from amir_verl.trainer.worker_loss import preference_loss_fn, with_preferences
 
 AMIR_LOSSES = sorted(name for name in POLICY_LOSS_REGISTRY if name.startswith("amir_"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_rank(cpu_platform, tmp_path_factory):
-    """This process as the only rank of a group, as verl's engine needs one."""
-    group = tmp_path_factory.mktemp("one_rank") / "group"
-    dist.init_process_group("gloo", init_method=f"file://{group}", rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+pytestmark = pytest.mark.usefixtures("one_rank")
 
 
 @pytest.fixture(scope="module")
@@ -50,30 +26,8 @@ def rollouts():
     return Rollouts()
 
 
-@pytest.fixture(scope="module")
-def one_rank_updates():
-    return split_updates()
-
-
-@pytest.fixture(scope="module")
-def two_rank_updates(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two_ranks")
-    mp.spawn(rank_process, args=(2, str(folder)), nprocs=2, join=True)
-    return torch.load(folder / "updates.pt", weights_only=False)
-
-
 def plain_name(name):
     return "vanilla" if name == "amir_grpo" else name.removeprefix("amir_")
-
-
-def assert_same(actual, expected, *, relative=1e-10):
-    scale = float(expected.abs().max())
-    assert scale > 0
-    torch.testing.assert_close(actual, expected, rtol=0, atol=relative * scale)
-
-
-# Anchors and weights travel in float32.
-FLOAT32 = 1e-6
 
 
 def test_the_batch_is_what_the_tests_need(rollouts):
@@ -156,69 +110,6 @@ def test_every_mining_reaches_the_workers(mining, scale):
     assert_same((gradient - plain_gradient) / LAMBDA_VALUE, expected, relative=FLOAT32)
 
 
-@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda place: str(SPLITS[place]))
-@pytest.mark.parametrize("name", SPLIT_LOSSES)
-def test_micro_batches_add_up_to_the_whole_batch(one_rank_updates, name, split):
-    whole, whole_metrics = one_rank_updates[name, "token-mean", 0]
-    gradient, metrics = one_rank_updates[name, "token-mean", split]
-    assert_same(gradient, whole)
-    assert (metrics["micro_batches"] > 1) == (split > 0)
-    for metric in {"amir/loss", "amir/drift", "actor/pg_loss"} & set(metrics):
-        assert metrics[metric] == pytest.approx(whole_metrics[metric], rel=1e-12), metric
-
-
-@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda place: str(SPLITS[place]))
-@pytest.mark.parametrize("name", SPLIT_LOSSES)
-def test_two_ranks_give_the_gradient_and_the_metrics_of_one(one_rank_updates, two_rank_updates, name, split):
-    whole, whole_metrics = one_rank_updates[name, "token-mean", 0]
-    gradient, metrics = two_rank_updates[name, "token-mean", split]
-    assert_same(gradient, whole)
-    for metric in {"amir/loss", "amir/drift", "actor/pg_loss"} & set(metrics):
-        assert metrics[metric] == pytest.approx(whole_metrics[metric], rel=1e-12), metric
-
-
-@pytest.mark.parametrize("mode", AGGREGATIONS)
-def test_two_ranks_give_the_gradient_of_one_in_every_aggregation(one_rank_updates, two_rank_updates, mode):
-    one, two = (updates["amir_grpo", mode, "two rows"][0] for updates in (one_rank_updates, two_rank_updates))
-    assert_same(two, one)
-
-
-@settings(max_examples=15, deadline=None)
-@given(
-    places=st.lists(st.integers(0, 5), min_size=16, max_size=16),
-    name=st.sampled_from(["amir_grpo", "amir_gspo"]),
-)
-def test_rows_may_fall_into_micro_batches_in_any_way(places, name):
-    """Any partition, any order: the sum of the gradients is the same."""
-    rollouts = Rollouts()
-    batch = tu.assign_non_tensor(
-        rollouts.actor_batch(), dp_size=1, batch_num_tokens=int(rollouts.data["loss_mask"].sum())
-    )
-    loss_fn = loss_function(actor_config(name))
-
-    def gradient(parts):
-        weight = rollouts.weight.clone().requires_grad_()
-        for rows in parts:
-            data = tu.index_select_tensor_dict(batch, torch.tensor(rows))
-            log_probs = bigram_log_probs(weight, data["input_ids"])
-            loss_fn(model_output={"log_probs": log_probs}, data=data)[0].backward()
-        return weight.grad
-
-    parts = [[row for row in range(16) if places[row] == place] for place in range(6)]
-    assert_same(gradient([part for part in parts if part]), gradient([list(range(16))]))
-
-
-def test_mini_batches_average_to_the_whole_batch(rollouts):
-    """Two optimizer steps of half a batch each: their mean, at one policy, is the gradient of L_pref."""
-    batch = rollouts.actor_batch(lambda_=1.0)
-    gradients = []
-    for half in tu.chunk_tensordict(batch, 2):
-        tu.assign_non_tensor(half, global_batch_size=8)
-        both = [update_actor(rollouts, half, actor_config(name))[0] for name in ("amir_grpo", "vanilla")]
-        gradients.append(both[0] - both[1])
-    assert_same(sum(gradients) / 2, rollouts.one_process_gradient(), relative=FLOAT32)
-
-
 @pytest.mark.parametrize("split", [{}, {"micro_batch_size": 2}, {"max_tokens": 14}], ids=str)
 def test_reported_loss_is_the_preference_loss_and_drift_its_distance(rollouts, split):
     _, metrics = update_actor(rollouts, rollouts.actor_batch(), actor_config("amir_grpo"), **split)
@@ -295,12 +186,44 @@ def test_a_loss_that_fails_leaves_no_preferences_open(rollouts):
         get_policy_loss_fn("amir_grpo")(torch.zeros(1, 1), torch.zeros(1, 1), None, None)
 
 
-def test_the_loss_function_travels_to_the_workers():
-    """set_loss_fn sends it through Ray; what arrives still carries verl's loss and the actor's settings."""
-    config = actor_config("amir_gspo", clip_ratio_high=0.28)
-    sent = partial(preference_loss_fn, loss_fn=partial(ppo_loss, config=config))
-    arrived = pickle.loads(pickle.dumps(sent))
-    assert arrived.func is preference_loss_fn
-    assert arrived.keywords["loss_fn"].func is ppo_loss
-    assert arrived.keywords["loss_fn"].keywords["config"].policy_loss.loss_mode == "amir_gspo"
-    assert arrived.keywords["loss_fn"].keywords["config"].clip_ratio_high == 0.28
+class Kept:
+    """Stands for verl's Metric, which reads its value from the device."""
+
+    def __init__(self, value, aggregation):
+        self.value, self.aggregation = value, aggregation
+
+
+def on_the_meta_device(rollouts, monkeypatch, **moved):
+    """The loss and its metrics with every tensor on `meta`, where none can be read; `moved` elsewhere."""
+    monkeypatch.setattr("verl.utils.metric.Metric", Kept)
+    data = rollouts.actor_batch()
+    fields = {name: data[name].to("meta") for name in (worker_loss.ANCHORS, worker_loss.WEIGHTS)}
+    names = (worker_loss.LAMBDA, worker_loss.BETA, worker_loss.POLICY_WEIGHT, worker_loss.ENDS)
+    fields |= {name: tu.get_non_tensor_data(data, key=name, default=None) for name in names}
+    fields |= {"dp_size": 1, "global_batch_size": len(data)} | moved
+    live = padded(data["old_log_probs"]).to("meta").requires_grad_()
+    mask = padded(data["response_mask"]).to("meta")
+
+    def policy_loss(old_log_prob, log_prob, advantages, response_mask):
+        return -(log_prob * response_mask).mean(), {}
+
+    term = with_preferences(policy_loss, name="amir_mean")
+
+    def loss_fn(*, model_output, data, dp_group):
+        return term(live.detach(), model_output, None, mask)
+
+    return preference_loss_fn(loss_fn=loss_fn, model_output=live, data=fields)
+
+
+def test_the_loss_never_waits_for_the_device(rollouts, monkeypatch):
+    """No `.item()`, no copy from the host: a GPU would stand still for either, once a micro-batch."""
+    loss, metrics = on_the_meta_device(rollouts, monkeypatch)
+    loss.backward()
+    assert loss.device.type == "meta"
+    assert {metric.value.device.type for metric in metrics.values()} == {"meta"} and len(metrics) == 5
+
+
+def test_anchors_on_the_host_are_refused(rollouts, monkeypatch):
+    anchors = rollouts.actor_batch()[worker_loss.ANCHORS]
+    with pytest.raises(RuntimeError, match="meta"):
+        on_the_meta_device(rollouts, monkeypatch, **{worker_loss.ANCHORS: anchors})

@@ -1,0 +1,115 @@
+"""The worker's loss gives one gradient, however micro-batches, ranks and Ulysses split the batch."""
+
+import multiprocessing
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from actor_update import (
+    AGGREGATIONS,
+    RANKS,
+    SPLIT_LOSSES,
+    SPLITS,
+    actor_config,
+    loss_function,
+    rank_process,
+    split_updates,
+    update_actor,
+)
+from bigram_rollouts import Rollouts, bigram_log_probs
+from closeness import FLOAT32, assert_same
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from verl.utils import tensordict_utils as tu
+
+from amir_verl.trainer.worker_loss import POLICY_SQUARE, PREFERENCE_SQUARE
+
+# Metrics that are sums over the batch, whatever its parts.
+SUMS = {"amir/loss", "amir/drift", "actor/pg_loss", POLICY_SQUARE, PREFERENCE_SQUARE}
+
+pytestmark = pytest.mark.usefixtures("one_rank")
+
+
+@pytest.fixture(scope="module")
+def one_rank_updates():
+    return split_updates()
+
+
+@pytest.fixture(scope="module")
+def updates_of_ranks(tmp_path_factory):
+    """What every split gives on several ranks, by the name in RANKS."""
+    folder = tmp_path_factory.mktemp("ranks")
+    # A server that has imported torch and verl forks the ranks: four imports less.
+    multiprocessing.set_forkserver_preload(["verl.workers.engine.fsdp.transformer_impl"])
+    mp.start_processes(rank_process, args=(str(folder),), nprocs=4, start_method="forkserver")
+    return {name: torch.load(folder / f"{name}.pt", weights_only=False) for name in RANKS}
+
+
+def assert_same_update(update, expected):
+    (gradient, metrics), (whole, whole_metrics) = update, expected
+    assert_same(gradient, whole)
+    for metric in SUMS & set(whole_metrics):
+        # Sums of some ten float64 numbers about 1, of both signs.
+        assert metrics[metric] == pytest.approx(whole_metrics[metric], rel=1e-10, abs=1e-12), metric
+
+
+@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda place: str(SPLITS[place]))
+@pytest.mark.parametrize("name", SPLIT_LOSSES)
+def test_micro_batches_add_up_to_the_whole_batch(one_rank_updates, name, split):
+    update = one_rank_updates[name, "token-mean", split]
+    assert_same_update(update, one_rank_updates[name, "token-mean", 0])
+    assert (update[1]["micro_batches"] > 1) == (split > 0)
+
+
+@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda place: str(SPLITS[place]))
+@pytest.mark.parametrize("name", SPLIT_LOSSES)
+@pytest.mark.parametrize("ranks", RANKS)
+def test_ranks_give_the_gradient_and_the_metrics_of_one(
+    one_rank_updates, updates_of_ranks, ranks, name, split
+):
+    update = updates_of_ranks[ranks][name, "token-mean", split]
+    assert_same_update(update, one_rank_updates[name, "token-mean", 0])
+
+
+@pytest.mark.parametrize("mode", AGGREGATIONS)
+@pytest.mark.parametrize("ranks", RANKS)
+def test_ranks_give_the_update_of_one_in_every_aggregation(one_rank_updates, updates_of_ranks, ranks, mode):
+    place = ("amir_grpo", mode, "two rows")
+    assert_same_update(updates_of_ranks[ranks][place], one_rank_updates[place])
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    places=st.lists(st.integers(0, 5), min_size=16, max_size=16),
+    name=st.sampled_from(["amir_grpo", "amir_gspo"]),
+)
+def test_rows_may_fall_into_micro_batches_in_any_way(places, name):
+    """Any partition, any order: the sum of the gradients is the same."""
+    rollouts = Rollouts()
+    batch = tu.assign_non_tensor(
+        rollouts.actor_batch(), dp_size=1, batch_num_tokens=int(rollouts.data["loss_mask"].sum())
+    )
+    loss_fn = loss_function(actor_config(name))
+
+    def gradient(parts):
+        weight = rollouts.weight.clone().requires_grad_()
+        for rows in parts:
+            data = tu.index_select_tensor_dict(batch, torch.tensor(rows))
+            log_probs = bigram_log_probs(weight, data["input_ids"])
+            loss_fn(model_output={"log_probs": log_probs}, data=data)[0].backward()
+        return weight.grad
+
+    parts = [[row for row in range(16) if places[row] == place] for place in range(6)]
+    assert_same(gradient([part for part in parts if part]), gradient([list(range(16))]))
+
+
+def test_mini_batches_average_to_the_whole_batch():
+    """Two optimizer steps of half a batch each: their mean, at one policy, is the gradient of L_pref."""
+    rollouts = Rollouts()
+    batch = rollouts.actor_batch(lambda_=1.0)
+    gradients = []
+    for half in tu.chunk_tensordict(batch, 2):
+        tu.assign_non_tensor(half, global_batch_size=8)
+        both = [update_actor(rollouts, half, actor_config(name))[0] for name in ("amir_grpo", "vanilla")]
+        gradients.append(both[0] - both[1])
+    assert_same(sum(gradients) / 2, rollouts.one_process_gradient(), relative=FLOAT32)
