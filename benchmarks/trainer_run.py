@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import torch
 
 SEED = 1
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class RunSize(NamedTuple):
@@ -42,9 +44,18 @@ def write_inputs(folder: Path, size: RunSize) -> None:
 
 
 def train(
-    folder: Path, name: str, overrides: list[str], size: RunSize, *, limit: float
+    folder: Path,
+    name: str,
+    overrides: list[str],
+    size: RunSize,
+    *,
+    limit: float,
+    modules: Sequence[str] = (),
 ) -> list[dict[str, float]]:
     """Train with verl's own entry point in a separate process; the metrics of each step.
+
+    Args:
+        modules: of this repository, which verl imports in every process of the run.
 
     Raises:
         RuntimeError: the run failed or took more than `limit` seconds (vLLM may wait for ever for weights
@@ -52,6 +63,11 @@ def train(
     """
     metrics, log = folder / f"{name}.jsonl", folder / f"{name}.log"
     environment = os.environ | {"VERL_FILE_LOGGER_PATH": str(metrics), "HF_HUB_OFFLINE": "1"}
+    if modules:
+        more = filter(None, (os.environ.get("VERL_USE_EXTERNAL_MODULES"), *modules))
+        environment["VERL_USE_EXTERNAL_MODULES"] = ",".join(more)
+        paths = filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
     if not torch.cuda.is_available():
         environment["VERL_PLATFORM"] = "cpu"
         overrides = ["+platform=cpu", *overrides]
@@ -69,16 +85,21 @@ def train(
 def _run(
     command: list[str], environment: dict[str, str], folder: Path, output: IO[str], *, seconds: float
 ) -> int:
-    """Run to the end, or stop it after `seconds`; the exit status."""
+    """Run to the end, or stop it after `seconds` or when this process is to end; the exit status."""
     run = subprocess.Popen(
         command, env=environment, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
     )
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as `timeout` ends a process
     try:
         return run.wait(seconds)
     except subprocess.TimeoutExpired:
-        # Ray's own processes end with the one that started them.
-        os.killpg(run.pid, signal.SIGTERM)
-        return run.wait() or 1
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if run.poll() is None:
+            # Ray's own processes end with the one that started them.
+            os.killpg(run.pid, signal.SIGTERM)
+            run.wait()
 
 
 def _settings(folder: Path, size: RunSize) -> list[str]:

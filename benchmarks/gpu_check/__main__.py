@@ -18,6 +18,7 @@ from typing import NamedTuple
 from benchmarks.gpu_check import SKIPPED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+GRACE_SECONDS = 20
 # Of our own a module that is missing is a failure.
 _OURS = ("amir_verl", "benchmarks", "reward_fns")
 _QWEN = ["--model", "qwen2-0.5b", "--groups", "8", "64", "--responses", "64", "--prompt", "64"]
@@ -117,9 +118,9 @@ def main() -> int:
             outcome = run(command, limit=part.limit)
         outcomes.append((part, outcome))
         print(_section(part, outcome), flush=True)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(page(outcomes, quick=args.quick))
+        if args.out:  # after each part: what is stopped has the page so far
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(page(outcomes, quick=args.quick))
     return int(any(outcome.word in ("failed", "missed") for _, outcome in outcomes))
 
 
@@ -144,8 +145,12 @@ def run(command: list[str], *, limit: float) -> Outcome:
     try:
         output, errors = process.communicate(timeout=limit)
     except BaseException as stopped:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, errors = process.communicate()
+        process.terminate()  # a training first ends what it has started in sessions of its own
+        try:
+            output, errors = process.communicate(timeout=GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, errors = process.communicate()
         if not isinstance(stopped, subprocess.TimeoutExpired):
             raise
         return Outcome("failed", [*output.splitlines(), f"stopped after {limit:.0f} s"], limit)
