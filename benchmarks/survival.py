@@ -116,7 +116,7 @@ def launch(out: Path, number: int, args: argparse.Namespace) -> Run:
     """The same command every time; what changes is the marker, the log and the file of metrics."""
     model = out / "model"
     if not (model / "config.json").exists():
-        command = [sys.executable, "scripts/make_tiny.py", "--out", str(model), "--steps", "0"]
+        command = [sys.executable, "-m", "amir_verl.demo.make_tiny", "--out", str(model), "--steps", "0"]
         sizes = ["--hidden-size", str(args.width), "--train", "256", "--validation", "16"]
         subprocess.run([*command, *sizes], cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
     metrics = out / "metrics.jsonl"

@@ -114,7 +114,7 @@ def model_card(
         config: verl's resolved configuration; without it the card says it is unknown.
         base_model: hub name of the model that training started from; else that of `config`.
         metrics: of `metrics_at`.
-        evaluation: of `scripts/evaluate.py` (evaluation.json).
+        evaluation: of `amir-verl evaluate` (evaluation.json).
     """
     config = config or {}
     given = _at(config, "actor_rollout_ref.model.path")

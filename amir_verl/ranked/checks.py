@@ -50,5 +50,5 @@ def _group_sizes(path: Path) -> list[int]:
         return [len(ranked_responses(row)[0]) for row in rows.to_pylist()]
     except (KeyError, TypeError, ValueError):  # for a damaged file pyarrow raises ValueErrors
         raise ValueError(
-            f"{path} holds no ranked responses: scripts/prepare_ranked.py writes such files"
+            f"{path} holds no ranked responses: `amir-verl prepare-ranked` writes such files"
         ) from None

@@ -1,4 +1,4 @@
-"""Ranked responses as verl's dataset sees them (the rows of `scripts/prepare_ranked.py`)."""
+"""Ranked responses as verl's dataset sees them (the rows of `amir-verl prepare-ranked`)."""
 
 from typing import Any
 

@@ -36,7 +36,7 @@ from amir_verl.recovery.resume_point import choose_resume_point, restore_lambda
 from amir_verl.recovery.watchdog import Watchdog
 from amir_verl.trainer.advantage_call import watch_advantage_call
 from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
-from amir_verl.trainer.preflight import TRAINER_MODES, check_run
+from amir_verl.trainer.preflight import TRAINER_MODES, amir_config
 from amir_verl.trainer.right_answers import right_answer_metrics, right_rows
 from amir_verl.trainer.rows import Rows, as_jagged, cut_off, degenerate_counts, describe_rows
 from amir_verl.trainer.step import (
@@ -82,7 +82,7 @@ class AmirTrainer(PPOTrainer):
     """Mixin over a verl trainer: `class AmirSync(AmirTrainer, PPOTrainerSync)`."""
 
     def __init__(self, config: DictConfig) -> None:
-        self._amir = check_run(config)
+        self._amir = amir_config(config)  # the run was checked before Ray started
         choose_resume_point(config.trainer)
         self._lambda = LambdaController(self._amir)
         # verl picks its replay buffer, batch sizes and checkpoints by the mode's name (trainer_base.py:127,

@@ -1,4 +1,4 @@
-"""A training run as files: verl's metrics file, validation dumps, and rows of `scripts/evaluate.py`."""
+"""A training run as files: verl's metrics file, validation dumps, and rows of `amir-verl evaluate`."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from amir_verl.evaluation.sampling.samples import read_samples
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Rows that `scripts/evaluate.py` writes into a directory; they are preferred to a validation dump.
+#: Rows that `amir-verl evaluate` writes into a directory; they are preferred to a validation dump.
 EVALUATION_ROWS = "samples.parquet"
 
 

@@ -1,4 +1,4 @@
-"""The picture of `scripts/evaluate_ranking.py`."""
+"""The picture of `amir-verl evaluate-ranking`."""
 
 from collections.abc import Mapping, Sequence
 

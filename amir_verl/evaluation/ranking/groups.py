@@ -40,7 +40,7 @@ class OrderKept:
 
 
 def read_ranked_groups(path: Path, *, limit: int | None = None) -> list[EvaluatedGroup]:
-    """Groups of the parquet that `scripts/prepare_ranked.py` writes, or of the JSON that it reads.
+    """Groups of the parquet that `amir-verl prepare-ranked` writes, or of the JSON that it reads.
 
     `paraphrases` is read from the row or its `extra_info`.
 
