@@ -12,6 +12,7 @@ import argparse
 import statistics
 import subprocess
 import sys
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,7 +61,9 @@ def main() -> None:
 
 def measure(rows: int, tokens: int, *, loss: str, full: bool, repeats: int) -> None:
     """One size: the line, and the verdicts where the size has targets."""
-    plain, amir = trainers(rows, tokens, loss=loss, full=full)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # verl's list of the engines that are not installed
+        plain, amir = trainers(rows, tokens, loss=loss, full=full)
     memory = {name: peak_increase(run) for name, run in (("plain", plain), ("amir", amir))}
     times = interleaved({"plain": plain, "amir": amir}, repeats=repeats)
     # On one thread CPU time is the clock's time without what other processes took.

@@ -113,8 +113,8 @@ def test_prompts_carry_the_chat_template_and_fit_the_model(tiny_model, sums):
     assert text == (
         "<|im_start|>system\nThink.<|im_end|>\n<|im_start|>user\n1+2=?<|im_end|>\n<|im_start|>assistant\n"
     )
-    with pytest.raises(ValueError, match=r"row 1: \d+ prompt and 250 new tokens exceed the model's 256"):
-        encode_prompts(str(tiny_model), questions, max_tokens=250)
+    with pytest.raises(ValueError, match=r"row 1: \d+ prompt and 2040 new tokens exceed the model's 2048"):
+        encode_prompts(str(tiny_model), questions, max_tokens=2040)
     with pytest.raises(ValueError, match="no such model directory"):
         encode_prompts(str(sums.parent / "none"), questions, max_tokens=8)
 
