@@ -1,4 +1,4 @@
-"""A training whose steps have AMIR on and off in turn: the trainer mode `amir_sync` of benchmarks.step_overhead.
+"""A training whose steps have AMIR on and off in turn: `amir_sync` as benchmarks.step_overhead has it.
 
 verl imports this module in every process (VERL_USE_EXTERNAL_MODULES). A step without AMIR is verl's own: its
 advantages, its exchanges with the queue, its loss on the workers, which tell the two kinds of step by the
@@ -22,7 +22,7 @@ def switched_loss(*, with_amir: Any, without: Any, model_output: Any, data: Any,
     """The loss of either kind of step, by what the batch holds."""
     from amir_verl.trainer.worker_loss import ANCHORS
 
-    loss_fn = with_amir if ANCHORS in data.keys() else without
+    loss_fn = with_amir if ANCHORS in data.keys() else without  # noqa: SIM118 (a TensorDict has no `in`)
     return loss_fn(model_output=model_output, data=data, dp_group=dp_group)
 
 

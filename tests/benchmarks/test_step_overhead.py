@@ -1,4 +1,4 @@
-"""benchmarks/step_overhead: AMIR is switched step by step inside one run, and the ratio is that of neighbours."""
+"""benchmarks/step_overhead: AMIR on and off step by step inside one run, and the ratio of neighbours."""
 
 import random
 from types import SimpleNamespace

@@ -106,7 +106,7 @@ def test_a_group_above_n_is_refused_with_the_n_to_set(file, n):
 def test_a_file_without_rankings_is_refused_by_name(file, tmp_path, where):
     other = tmp_path / "plain.parquet"
     other.write_bytes(b"PAR1 no")
-    with pytest.raises(ValueError, match=r"plain\.parquet holds no ranked responses: `amir-verl prepare-ranked`"):
+    with pytest.raises(ValueError, match=r"plain\.parquet holds no ranked responses: `amir-verl prepare-"):
         check_run(ranked_run(file, f"data.{where}_files={other}"))
 
 
