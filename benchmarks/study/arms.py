@@ -2,7 +2,8 @@
 
 `grpo`, `both_b5_r1` (AMIR: pull, slope per nat, gradient ratio), `chosen_s1_r3` (slope in spreads of a
 group), `published` (the paper's settings), `alone_b5_l1` (preferences alone, lambda 1); with `+` further
-changes: `lr_1e-4`, `entropy_0.03`, `kl_0.1`, `rarity_0.5`, `positive_0.3`, `high_0.28`, `updates_4`, `dr_1`.
+changes: `lr_1e-4`, `entropy_0.03`, `kl_0.1`, `rarity_0.5`, `positive_0.3`, `high_0.28`, `updates_4`, `dr_1`,
+and verl's losses `gspo_0.001`, `clipcov_0.02`, `klcov_0.02`.
 """
 
 import re
@@ -23,6 +24,7 @@ _CHANGES = {
     "updates": "updates",
     "dr": "norm_by_std",
 }
+_LOSSES = {"gspo": "gspo", "clipcov": "clip_cov", "klcov": "kl_cov"}
 _SLOPES = {"b": "raw", "s": "group_std"}
 
 
@@ -42,8 +44,11 @@ def arm(name: str) -> Arm:
     found = Arm(amir=_preferences(first))
     for change in changes:
         key, _, value = change.partition("_")
-        if key not in _CHANGES or not value:
+        if key not in {*_CHANGES, *_LOSSES} or not value:
             raise ValueError(f"{name!r} names no arm: {change!r} is unknown")
+        if key in _LOSSES:
+            found = replace(found, loss=_LOSSES[key], loss_value=float(value))
+            continue
         number = {"updates": int, "dr": lambda text: text != "1"}.get(key, float)(value)
         found = replace(found, **{_CHANGES[key]: number})
     return found

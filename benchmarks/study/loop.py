@@ -26,6 +26,7 @@ from amir_verl.objective.lambda_schedule import LambdaController
 from amir_verl.objective.loss import anchored_terms, mean_log_prob
 from amir_verl.trainer.step import TokenSums, gradient_norms, set_lambda
 from benchmarks.study.policy import Policy, Responses
+from benchmarks.study.verl_losses import loss_config, verl_policy_loss
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Arm:
         rarity: right answers lose up to this share of their reward, the likelier the more (2506.02355).
         positive: factor of advantages above 0.
         updates: gradient steps on a batch, each on its own groups.
+        loss, loss_value: one of verl's losses in the place of the clipped one, and its setting.
     """
 
     amir: AmirConfig | None = None
@@ -54,6 +56,8 @@ class Arm:
     rarity: float = 0.0
     positive: float = 1.0
     updates: int = 1
+    loss: str | None = None
+    loss_value: float = 0.0
 
 
 def group_advantages(reward_QK: Tensor, arm: Arm) -> Tensor:
@@ -73,6 +77,9 @@ def rare_rewards(reward_QK: Tensor, mean_QK: Tensor, rarity: float) -> Tensor:
 
 def policy_loss(live_NT: Tensor, old_NT: Tensor, advantage_N: Tensor, mask_NT: Tensor, arm: Arm) -> Tensor:
     """The clipped policy gradient, averaged over tokens."""
+    if arm.loss:
+        config = loss_config(arm.loss, arm.loss_value)
+        return verl_policy_loss(arm.loss, config, live_NT, old_NT, advantage_N, mask_NT)
     ratio_NT = (live_NT - old_NT).exp()
     clipped_NT = ratio_NT.clamp(1 - arm.clip_low, 1 + arm.clip_high)
     gain_NT = torch.minimum(ratio_NT * advantage_N[:, None], clipped_NT * advantage_N[:, None])
@@ -115,6 +122,7 @@ class Training:
         self.policy, self.arm, self.reward = policy, arm, reward
         self.group, self.tokens = group, tokens
         self.generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # clip_cov draws from torch's own stream
         self.optimizer = torch.optim.AdamW(
             policy.parameters(), arm.learning_rate, weight_decay=0.0, fused=True
         )
@@ -180,6 +188,7 @@ class Training:
             "policy": self.policy.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "stream": torch.get_rng_state(),
             "lambda": self.lambda_controller.state_dict() if self.lambda_controller else None,
         }
 
@@ -188,5 +197,6 @@ class Training:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["stream"])
         if self.lambda_controller:
             self.lambda_controller.load_state_dict(state["lambda"])

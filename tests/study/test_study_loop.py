@@ -118,7 +118,10 @@ def test_mini_batches_together_hold_every_pair_once(policy, monkeypatch):
         torch.testing.assert_close(whole, halves, atol=1e-6, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["grpo", "chosen_b2_r3+entropy_0.03", "published", "grpo+kl_0.1+updates_2"])
+@pytest.mark.parametrize(
+    "name",
+    ["grpo", "chosen_b2_r3+entropy_0.03", "published", "grpo+kl_0.1+updates_2", "grpo+clipcov_0.1+updates_2"],
+)
 def test_a_training_that_was_stopped_goes_on_to_the_same_policy(policy, name):
     straight = training(copy.deepcopy(policy), arm(name))
     for _ in range(3):
@@ -144,6 +147,20 @@ def test_arms_of_a_seed_share_their_samples(policy):
         torch.testing.assert_close(ours, wanted, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("change", ["gspo_0.001", "klcov_0.1", "high_0.001"])
+def test_before_the_policy_has_moved_these_are_grpo_and_after_it_they_are_not(policy, change):
+    """So they can differ from GRPO only where a batch gives several updates."""
+    for updates, same in ((1, True), (4, False)):
+        one = training(copy.deepcopy(policy), arm(f"grpo+lr_0.03+updates_{updates}"))
+        other = training(copy.deepcopy(policy), arm(f"grpo+lr_0.03+{change}+updates_{updates}"))
+        one.step(PROBLEMS)
+        other.step(PROBLEMS)
+        pairs = list(zip(one.policy.parameters(), other.policy.parameters(), strict=True))
+        # An update of Adam moves a weight by up to 0.03, rounding by a hundred-thousandth of that.
+        close = [torch.allclose(ours, theirs, atol=1e-4, rtol=0) for ours, theirs in pairs]
+        assert all(close) == same
+
+
 def test_rare_right_answers_keep_their_reward():
     reward_QK, mean_QK = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[-1.0, -3.0, -2.0]])
     torch.testing.assert_close(rare_rewards(reward_QK, mean_QK, 0.5), torch.tensor([[0.5, 1.0, 0.0]]))
@@ -154,6 +171,7 @@ def test_names_of_arms():
     assert arm("chosen_b2_r3+lr_1e-4").amir == AmirConfig(beta=2.0, lambda_target=3.0, pull="chosen")
     assert arm("both_s1_r1").amir == AmirConfig(beta=1.0, beta_scale="group_std")
     assert arm("grpo+lr_1e-4+updates_4") == Arm(learning_rate=1e-4, updates=4)
+    assert arm("grpo+clipcov_0.02") == Arm(loss="clip_cov", loss_value=0.02)
     for wrong in ("ppo", "chosen_b2", "grpo+speed_3", "grpo+entropy"):
         with pytest.raises(ValueError, match="names no arm"):
             arm(wrong)
