@@ -87,14 +87,14 @@ def policy_loss(live_NT: Tensor, old_NT: Tensor, advantage_N: Tensor, mask_NT: T
 
 
 def preference_loss(live_N: Tensor, row_N: Tensor, found: Preferences) -> Tensor:
-    """L_pref of the rows `row_N` of the step, each against its siblings as the sampling policy saw them."""
-    end_N = found.count_N.cumsum(0)[row_N]
-    begin_N = end_N - found.count_N[row_N]
-    entry_M = torch.cat([torch.arange(b, e, device=live_N.device) for b, e in zip(begin_N, end_N)])  # noqa: B905
-    live_M = live_N.repeat_interleave(found.count_N[row_N])
-    return anchored_terms(
-        live_M, found.anchor_M[entry_M], found.signed_weight_M[entry_M], found.beta
-    ).sum() / len(row_N)
+    """L_pref of the rows `row_N`, ascending, each against its siblings as the sampling policy saw them."""
+    # Entries are sorted by the response that they move: those of a part of the batch are picked out of all.
+    every_N = torch.arange(len(found.count_N), device=live_N.device)
+    owner_M = every_N.repeat_interleave(found.count_N)
+    here_M = torch.isin(owner_M, row_N)
+    live_M = live_N[torch.searchsorted(row_N, owner_M[here_M])]
+    anchor_M, weight_M = found.anchor_M[here_M], found.signed_weight_M[here_M]
+    return anchored_terms(live_M, anchor_M, weight_M, found.beta).sum() / len(row_N)
 
 
 class Training:
