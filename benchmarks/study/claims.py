@@ -35,7 +35,9 @@ class Claim:
         return "holds" if low > 0 and p < 0.05 else "open"
 
 
-ONE_SIDED, DEFAULT, ENTROPY, FLAT = "chosen_b2_r3", "both_b5_r1", "grpo+entropy_0.03", "chosen_b0.2_r3"
+ONE_SIDED, DEFAULT, FLAT = "chosen_b2_r3", "both_b5_r1", "chosen_b0.2_r3"
+# Each rival at the value that was best on the tuning seeds, by the sum of pass@1, pass@8 and pass@64 at step 300.
+ENTROPY, KL, SLOW = "grpo+entropy_0.03", "grpo+kl_0.1", "grpo+lr_3e-5"
 
 
 def _claims(task: str, mark: str) -> tuple[Claim, ...]:
@@ -58,6 +60,8 @@ def _claims(task: str, mark: str) -> tuple[Claim, ...]:
                 (4, "one-sided AMIR keeps more than an entropy bonus at equal pass@1", ONE_SIDED, ENTROPY),
                 (5, "one-sided AMIR keeps more than the defaults at equal pass@1", ONE_SIDED, DEFAULT),
                 (6, "it is the slope: beta 2 keeps more than beta 0.2 at equal pass@1", ONE_SIDED, FLAT),
+                (9, "one-sided AMIR keeps more than a KL penalty at equal pass@1", ONE_SIDED, KL),
+                (10, "one-sided AMIR keeps more than slow GRPO at equal pass@1", ONE_SIDED, SLOW),
             )
             for part, figure in (("a", "pass@8"), ("b", "pass@64"))
         ),
