@@ -49,7 +49,8 @@ def by_loop(*, quick: bool) -> None:
     from amir_verl.config import AmirConfig
     from amir_verl.demo.model import build_model
     from amir_verl.demo.words import HIDDEN_SIZE, LAYERS, build_word_tokenizer, warm_up_on, word_ids
-    from benchmarks.study.loop import Arm, Training
+    from benchmarks.study.arms import Arm
+    from benchmarks.study.loop import Training
     from benchmarks.study.policy import Policy
     from benchmarks.study.tasks import TASKS
 

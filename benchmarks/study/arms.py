@@ -1,4 +1,4 @@
-"""Arms by name, so that a grid is a list of words.
+"""The arms: GRPO, and what each changes in it. They have names, so that a grid is a list of words.
 
 `grpo`, `both_b5_r1` (AMIR: pull, slope per nat, gradient ratio), `chosen_s1_r3` (slope in spreads of a
 group), `published` (the paper's settings), `alone_b5_l1` (preferences alone, lambda 1); with `+` further
@@ -7,10 +7,41 @@ and verl's losses `gspo_0.001`, `clipcov_0.02`, `klcov_0.02`.
 """
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from amir_verl.config import AmirConfig
-from benchmarks.study.loop import Arm
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is compared: GRPO as it stands here, and what an arm changes in it.
+
+    Args:
+        amir: the preference term; None: none.
+        learning_rate: Adam's.
+        clip_low, clip_high: how far the ratio to the sampling policy may go, below and above 1.
+        norm_by_std: whether advantages are divided by the group's deviation; Dr. GRPO does not.
+        entropy: weight of an entropy bonus.
+        kl: weight of a KL penalty to the first policy (the k3 estimate).
+        rarity: right answers lose up to this share of their reward, the likelier the more (2506.02355).
+        positive: factor of advantages above 0.
+        updates: gradient steps on a batch, each on its own groups.
+        loss, loss_value: one of verl's losses in the place of the clipped one, and its setting.
+    """
+
+    amir: AmirConfig | None = None
+    learning_rate: float = 1e-4
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    norm_by_std: bool = True
+    entropy: float = 0.0
+    kl: float = 0.0
+    rarity: float = 0.0
+    positive: float = 1.0
+    updates: int = 1
+    loss: str | None = None
+    loss_value: float = 0.0
+
 
 _PREFERENCES = re.compile(r"(both|chosen|rejected)_([bs])([\d.]+)_r([\d.]+)")
 _ALONE = re.compile(r"alone_b([\d.]+)_l([\d.]+)")

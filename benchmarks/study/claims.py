@@ -36,7 +36,7 @@ class Claim:
 
 
 ONE_SIDED, DEFAULT, FLAT = "chosen_b2_r3", "both_b5_r1", "chosen_b0.2_r3"
-# Each rival at the value that was best on the tuning seeds, by the sum of pass@1, pass@8 and pass@64 at step 300.
+# Each rival at its best value on the tuning seeds, by the sum of pass@1, pass@8 and pass@64 at step 300.
 ENTROPY, KL, SLOW = "grpo+entropy_0.03", "grpo+kl_0.1", "grpo+lr_3e-5"
 
 

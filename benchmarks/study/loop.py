@@ -14,50 +14,18 @@ Shape suffixes: _Q prompts of a step, _K responses to each, _N responses (Q x K)
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from amir_verl.config import AmirConfig
 from amir_verl.objective.anchors import Preferences, step_preferences
 from amir_verl.objective.lambda_schedule import LambdaController
 from amir_verl.objective.loss import anchored_terms, mean_log_prob
 from amir_verl.trainer.step import TokenSums, gradient_norms, set_lambda
+from benchmarks.study.arms import Arm
 from benchmarks.study.policy import Policy, Responses
 from benchmarks.study.verl_losses import loss_config, verl_policy_loss
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What is compared: GRPO as it stands here, and what an arm changes in it.
-
-    Args:
-        amir: the preference term; None: none.
-        learning_rate: Adam's.
-        clip_low, clip_high: how far the ratio to the sampling policy may go, below and above 1.
-        norm_by_std: whether advantages are divided by the group's deviation; Dr. GRPO does not.
-        entropy: weight of an entropy bonus.
-        kl: weight of a KL penalty to the first policy (the k3 estimate).
-        rarity: right answers lose up to this share of their reward, the likelier the more (2506.02355).
-        positive: factor of advantages above 0.
-        updates: gradient steps on a batch, each on its own groups.
-        loss, loss_value: one of verl's losses in the place of the clipped one, and its setting.
-    """
-
-    amir: AmirConfig | None = None
-    learning_rate: float = 1e-4
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    norm_by_std: bool = True
-    entropy: float = 0.0
-    kl: float = 0.0
-    rarity: float = 0.0
-    positive: float = 1.0
-    updates: int = 1
-    loss: str | None = None
-    loss_value: float = 0.0
 
 
 def group_advantages(reward_QK: Tensor, arm: Arm) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 
 from amir_verl import AmirConfig, amir_loss
 from amir_verl.demo import countdown
-from benchmarks.study.arms import arm
-from benchmarks.study.loop import Arm, Training, group_advantages, policy_loss, rare_rewards
+from benchmarks.study.arms import Arm, arm
+from benchmarks.study.loop import Training, group_advantages, policy_loss, rare_rewards
 from benchmarks.study.measures import Grader, right_counts, row_of
 from benchmarks.study.policy import Responses
 
