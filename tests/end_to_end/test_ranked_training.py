@@ -60,8 +60,9 @@ def test_every_pair_of_different_ranks_takes_part_at_every_step(training, groups
 
 def test_the_first_step_starts_at_the_reference_and_the_second_below_it(training):
     _, metrics = training
-    assert metrics[1]["amir/margin"] == pytest.approx(0, abs=1e-6)
-    assert metrics[1]["amir/loss"] == pytest.approx(math.log(2), abs=1e-6)
+    # Nats a token: log-probabilities about -5 in float32, of two passes of one model.
+    assert metrics[1]["amir/margin"] == pytest.approx(0, abs=1e-4)
+    assert metrics[1]["amir/loss"] == pytest.approx(math.log(2), abs=1e-4)
     assert metrics[2]["amir/loss"] < math.log(2) - 1e-3
 
 
@@ -71,7 +72,7 @@ def test_preferences_alone_are_trained(training):
         assert metrics[step]["actor/pg_loss"] == 0
         assert metrics[step]["amir/lambda"] == 1
         assert metrics[step]["actor/grad_norm"] > 0
-        assert metrics[step]["amir/drift"] == pytest.approx(0, abs=1e-6)
+        assert metrics[step]["amir/drift"] == pytest.approx(0, abs=1e-4)  # nats a token, in float32
 
 
 def test_validation_agrees_with_the_evaluation_of_the_saved_model(training, groups):

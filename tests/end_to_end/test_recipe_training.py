@@ -113,7 +113,8 @@ def test_the_engine_samples_with_the_weights_that_were_trained(recipe_run):
 def test_what_the_reward_function_says_is_logged(recipe_run):
     _, metrics = recipe_run
     for data in metrics.values():
-        assert data["reward/score"] == pytest.approx(data["critic/score/mean"], abs=1e-6)  # of a reward
+        # Of a reward, in float32.
+        assert data["reward/score"] == pytest.approx(data["critic/score/mean"], abs=1e-5)
         assert 0 <= data["reward/acc"] <= 1
 
 

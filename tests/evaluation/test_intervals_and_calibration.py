@@ -33,7 +33,7 @@ def test_interval_is_seeded_and_widens_with_its_level():
 
 
 def test_equal_values_have_an_interval_of_no_width_and_one_value_has_none():
-    assert bootstrap_interval(np.full(7, 0.25)) == (0.25, 0.25)
+    assert bootstrap_interval(np.full(7, 0.25)) == pytest.approx((0.25, 0.25))
     assert np.isnan(bootstrap_interval([0.5])).all()
 
 

@@ -117,13 +117,11 @@ def test_order_kept_against_the_ranking_and_between_scores():
     rankings = [[0, 1, 2], [0, None, 1]]
     scores, other = [[3.0, 1.0, 2.0], [1.0, 9.0, 2.0]], [[3.0, 2.0, 1.0], [1.0, 9.0, 2.0]]
     ranked = ranked_order_kept(scores, rankings)
-    assert (ranked.share, ranked.pairs) == (
-        2 / 4,
-        4,
-    )  # of (0,1) (0,2) (1,2) and one pair of the second prompt
+    # Of (0,1) (0,2) (1,2) and one pair of the second prompt.
+    assert (ranked.share, ranked.pairs) == (pytest.approx(2 / 4), 4)
     assert (ranked.near_share, ranked.near_pairs) == (pytest.approx(1 / 3), 3)
     moved = order_kept(scores, other, rankings)
-    assert (moved.share, moved.near_share) == (3 / 4, pytest.approx(2 / 3))
+    assert (moved.share, moved.near_share) == pytest.approx((3 / 4, 2 / 3))
     estimates = ranking_estimates(scores, rankings)
     assert estimates["pairwise_accuracy"].mean == pytest.approx(
         ranking_metrics(scores, rankings)["pairwise_accuracy"]

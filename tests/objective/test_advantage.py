@@ -75,7 +75,7 @@ def test_the_advantage_of_a_token_times_its_share_is_the_push(mode):
     share = form.token_share_N(LENGTH, horizon=8)
     rank = rank_advantage(torch.ones(6), push, LENGTH, share, CONSTANT)
     felt = rank * share * LENGTH
-    torch.testing.assert_close(felt[LENGTH > 0], 0.3 * push[LENGTH > 0])
+    torch.testing.assert_close(felt[LENGTH > 0], 0.3 * push[LENGTH > 0], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_advantage_of_a_token_times_its_share_is_the_push(mode):
 )
 def test_shares_of_a_token(mode, shares):
     share = AdvantageForm(loss_agg_mode=mode).token_share_N(LENGTH, horizon=8)
-    torch.testing.assert_close(share, torch.tensor(shares, dtype=torch.float64))
+    torch.testing.assert_close(share, torch.tensor(shares, dtype=torch.float64), rtol=1e-9, atol=0)
 
 
 def test_a_fixed_scale_factor_takes_the_place_of_the_padded_length():
@@ -108,7 +108,7 @@ def test_a_token_sum_is_worth_less_where_a_step_has_more_mini_batches():
 def test_losses_with_an_aggregation_of_their_own(loss, mode):
     own = AdvantageForm(loss_mode=loss, loss_agg_mode=mode).token_share_N(LENGTH, horizon=8)
     mean = AdvantageForm(loss_agg_mode="seq-mean-token-mean").token_share_N(LENGTH, horizon=8)
-    assert torch.equal(own, mean)
+    torch.testing.assert_close(own, mean, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("mode", LOSS_AGG_MODE)

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-import amir_verl
 from amir_verl.config import AmirConfig
 
 
@@ -14,10 +13,6 @@ def test_defaults_are_those_of_the_measured_preset():
     assert (config.beta, config.beta_scale, config.reward_margin) == (5.0, "raw", 0.0)
     assert (config.pair_mining, config.max_pairs_per_group, config.rank_weighting) == ("all", None, "none")
     assert (config.lambda_schedule, config.lambda_target) == ("grad_ratio", 1.0)
-
-
-def test_public_name_is_the_same_class():
-    assert amir_verl.AmirConfig is AmirConfig
 
 
 def test_a_config_cannot_be_changed_after_its_check():

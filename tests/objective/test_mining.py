@@ -21,11 +21,10 @@ MININGS = [
 ]
 
 
-def as_set(pairs):
-    return {
-        (int(c), int(r), round(float(w), 12))
-        for c, r, w in zip(pairs.chosen_P, pairs.rejected_P, pairs.weight_P, strict=True)
-    }
+def weights(pairs):
+    """Weight of each pair by its rows (chosen, rejected)."""
+    rows = zip(pairs.chosen_P.tolist(), pairs.rejected_P.tolist(), strict=True)
+    return dict(zip(rows, pairs.weight_P.tolist(), strict=True))
 
 
 def mined(rewards, groups, **config):
@@ -130,7 +129,7 @@ def test_pairs_and_weights_are_the_oracles(sizes, seed, mining, margin, weightin
     config = AmirConfig(reward_margin=margin, rank_weighting=weighting, max_pairs_per_group=cap, **mining)
     pairs = mine_pairs(batch.rewards, batch.groups, config)
     expected = preference_pairs(batch.rewards.tolist(), batch.groups.tolist(), [0.0] * sum(sizes), config)
-    assert as_set(pairs) == {(i, j, round(w, 12)) for i, j, w in expected}
+    assert weights(pairs) == pytest.approx({(i, j): w for i, j, w in expected}, rel=1e-9)
     assert len(pairs) == len(expected)
     assert bool((batch.groups[pairs.chosen_P] == batch.groups[pairs.rejected_P]).all())
 
@@ -144,8 +143,8 @@ def test_tied_rewards_under_a_cap_choose_by_order_not_by_row(sizes, seed, mining
     shuffle = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(seed + 1))
     pairs = mine_pairs(batch.rewards, batch.groups, config, order_N=order_N)
     shuffled = mine_pairs(batch.rewards[shuffle], batch.groups[shuffle], config, order_N=order_N[shuffle])
-    back = {(int(shuffle[c]), int(shuffle[r]), w) for c, r, w in as_set(shuffled)}
-    assert back == as_set(pairs)
+    back = {(int(shuffle[c]), int(shuffle[r])): w for (c, r), w in weights(shuffled).items()}
+    assert back == pytest.approx(weights(pairs), rel=1e-9)
     # As many as the cap allows, and no kept gap below one that was left out.
     uncapped = mine_pairs(batch.rewards, batch.groups, AmirConfig(**mining))
     for group in batch.groups.unique():

@@ -86,14 +86,14 @@ def test_gradient_at_the_old_policy_is_that_of_the_live_form(reference, pull):
     )
     (expected,) = torch.autograd.grad(loss, live)
     preferences = preferences_of(batch, config, reference=reference)
-    torch.testing.assert_close(preferences.gradient_N, expected.sum(-1), rtol=1e-10, atol=1e-14)
+    torch.testing.assert_close(preferences.gradient_N, expected.sum(-1), rtol=1e-9, atol=1e-12)
 
 
 def test_metrics_are_those_of_amir_loss_at_the_old_policy():
     batch = rollout_batch(RAGGED, seed=7, empty=2, broken=2)
     _, metrics = amir_loss(batch.old_log_prob, batch.mask, batch.rewards, batch.groups, CONFIG)
     for name, value in preferences_of(batch).metrics.items():
-        assert metrics[name] == pytest.approx(value, rel=1e-12), name
+        assert metrics[name] == pytest.approx(value, rel=1e-9, abs=1e-12), name
 
 
 def test_every_response_has_a_row_and_its_own_entries():
@@ -121,7 +121,7 @@ def test_anchors_stand_on_the_responses_own_scale():
         ref_mean_N=ref,
     )
     difference = (-1.0 + 1.5) - (-2.0 + 1.75)
-    assert (mean - preferences.anchor_M).tolist() == pytest.approx([difference, -difference])
+    assert (mean - preferences.anchor_M).tolist() == pytest.approx([difference, -difference], rel=1e-5)
 
 
 def test_a_batch_without_a_pair_sends_entries_that_weigh_nothing():
@@ -162,7 +162,7 @@ def test_the_order_of_rows_means_nothing(sizes, seed, cap):
     batch = rollout_batch(sizes, seed=seed, levels=3)
     order = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(seed))
     plain, shuffled = preferences_of(batch, config), preferences_of(batch.rows(order), config)
-    torch.testing.assert_close(shuffled.gradient_N, plain.gradient_N[order], rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(shuffled.gradient_N, plain.gradient_N[order], rtol=1e-9, atol=1e-12)
 
     def entries(preferences):
         pairs = zip(preferences.anchor_M.tolist(), preferences.signed_weight_M.tolist(), strict=True)
@@ -171,7 +171,11 @@ def test_the_order_of_rows_means_nothing(sizes, seed, cap):
             rows[row].append(entry)
         return [sorted(row) for row in rows]
 
-    assert entries(shuffled) == [entries(plain)[row] for row in order.tolist()]
+    assert shuffled.count_N.tolist() == plain.count_N[order].tolist()
+    here, there = entries(shuffled), entries(plain)
+    for row, expected in zip(here, (there[row] for row in order.tolist()), strict=True):
+        # Nats and weights of the order of 1, in float32.
+        torch.testing.assert_close(torch.tensor(row), torch.tensor(expected), rtol=1e-5, atol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -184,7 +188,8 @@ def test_a_constant_on_all_rewards_means_nothing(sizes, seed, constant):
     batch = rollout_batch(sizes, seed=seed, levels=3)
     plain = preferences_of(batch)
     moved = preferences_of(batch._replace(rewards=batch.rewards + constant / 8))
-    assert torch.equal(moved.anchor_M, plain.anchor_M)
-    assert torch.equal(moved.signed_weight_M, plain.signed_weight_M)
-    assert torch.equal(moved.gradient_N, plain.gradient_N)
-    assert moved.metrics == plain.metrics
+    # Nats and weights of the order of 1, in float32.
+    torch.testing.assert_close(moved.anchor_M, plain.anchor_M, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(moved.signed_weight_M, plain.signed_weight_M, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(moved.gradient_N, plain.gradient_N, rtol=1e-9, atol=1e-12)
+    assert moved.metrics == pytest.approx(plain.metrics)

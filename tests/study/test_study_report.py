@@ -54,7 +54,7 @@ def test_a_straight_curve_is_read_between_its_evaluations(accuracy):
 
 def test_a_curve_is_read_where_it_first_reaches_an_accuracy():
     assert at_accuracy([0.1, 0.3, 0.2, 0.3], [0.6, 0.4, 0.1, 0.0], 0.25) == pytest.approx(0.45)
-    assert at_accuracy([0.1, 0.3], [0.6, 0.4], 0.05) == 0.6
+    assert at_accuracy([0.1, 0.3], [0.6, 0.4], 0.05) == pytest.approx(0.6)
     assert np.isnan(at_accuracy([0.1, 0.3], [0.6, 0.4], 0.35))
     assert common_accuracy([0.1, 0.3, 0.2], [0.1, 0.15, 0.25]) == 0.25
 

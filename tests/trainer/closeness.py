@@ -7,6 +7,8 @@ from torch import Tensor
 FLOAT64 = 1e-10
 # Anchors and weights travel in float32, whose rounding is 6e-8.
 FLOAT32 = 1e-6
+# verl's metrics: losses and log-probabilities of the order of 1, which may cancel, as sums in float64.
+METRIC = {"rel": 1e-9, "abs": 1e-12}
 
 
 def assert_same(actual: Tensor, expected: Tensor, *, relative: float = FLOAT64) -> None:

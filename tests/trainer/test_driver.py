@@ -122,7 +122,8 @@ def test_verls_advantages_are_its_own(run_config, monkeypatch):
         trainer, queue = trainer_on(rollouts, run_config, monkeypatch, plain=plain)
         trainer._compute_advantage(queue.batch(), {})
         found.append(padded(queue.kv_batch_get(keys=queue.batch().keys, partition_id="train")["advantages"]))
-    assert torch.equal(*found)
+    # Of an advantage, in float32.
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_a_step_logs_what_the_update_had(run_config, monkeypatch):
@@ -202,7 +203,7 @@ def test_right_answers_are_those_that_the_reward_function_calls_so(run_config, m
         for row in rows
         if rollouts.eligible[row]
     }
-    assert metrics["amir/distinct_right"] == pytest.approx(len(answers) / 3, rel=1e-12)
+    assert metrics["amir/distinct_right"] == pytest.approx(len(answers) / 3, rel=1e-9)
     assert metrics["amir/unlikely_right"] == 0.0
     assert metrics["reward/acc"] == 1.0
 

@@ -18,18 +18,27 @@ REPORT = """
 import json, sys
 import verl
 after_import = sorted(sys.modules)
+from omegaconf import OmegaConf
 from verl.trainer.ppo import core_algos
 from verl.trainer.ppo.v1 import get_trainer_cls
 from verl.utils import config
 losses = core_algos.POLICY_LOSS_REGISTRY
 names = lambda mode: [cls.__name__ for cls in get_trainer_cls(mode).__mro__]
 wrapped = lambda loss: getattr(getattr(loss, "__wrapped__", None), "__name__", None)
+
+def refusal():
+    run = {"trainer": {"use_v1": True, "v1": {"trainer_mode": "amir_nowhere"}}, "algorithm": {}, "amir": {}}
+    try:
+        config.validate_config(OmegaConf.create(run), use_reference_policy=False, use_critic=False)
+    except BaseException as error:
+        return str(error)
+
 print("REPORT " + json.dumps({
     "after_import": after_import,
     "losses": {name: wrapped(loss) for name, loss in losses.items()},
     "plain": {name: loss.__name__ for name, loss in losses.items() if not name.startswith("amir_")},
     "trainers": {mode: names(mode) for mode in ("amir_sync", "sync")},
-    "checked": hasattr(config.validate_config, "__wrapped__"),
+    "refusal": refusal(),
     "platform_module": "amir_verl.platform.cpu" in sys.modules,
 }))
 """
@@ -85,7 +94,9 @@ def test_the_trainer_mode_extends_verls(fresh_process):
 
 
 def test_runs_are_checked_before_ray(fresh_process):
-    assert fresh_process["checked"]
+    """verl itself would stumble over this run's missing settings, or not at all."""
+    expected = "amir-verl: trainer.v1.trainer_mode=amir_nowhere does not exist; known: amir_sync, "
+    assert fresh_process["refusal"].startswith(expected)
 
 
 def test_import_verl_stays_cheap(fresh_process):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from actor_update import AGGREGATIONS, actor_config, update_actor
 from bigram_rollouts import LAMBDA_VALUE, Rollouts, bigram_log_probs, padded
-from closeness import FLOAT32, assert_same
+from closeness import FLOAT32, METRIC, assert_same
 from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY, get_policy_loss_fn
 from verl.utils import tensordict_utils as tu
 from verl.workers.utils.losses import ppo_loss
@@ -58,7 +58,7 @@ def test_gradient_is_verls_own_plus_lambda_times_amir_loss(rollouts, name, split
     assert_same((gradient - plain_gradient) / LAMBDA_VALUE, preference_gradient, relative=FLOAT32)
     # What verl reports of its own loss is its own loss.
     for metric, value in plain_metrics.items():
-        assert metrics[metric] == pytest.approx(value, rel=1e-12), metric
+        assert metrics[metric] == pytest.approx(value, **METRIC), metric
     assert set(metrics) == set(plain_metrics) | {
         "amir/loss",
         "amir/drift",
@@ -129,7 +129,7 @@ def test_with_lambda_zero_verl_trains_as_without_the_plugin(rollouts):
     batch = rollouts.actor_batch(lambda_=0.0)
     gradient, _ = update_actor(rollouts, batch, actor_config("amir_grpo"), micro_batch_size=4)
     plain_gradient, _ = update_actor(rollouts, batch, actor_config("vanilla"), micro_batch_size=4)
-    assert torch.equal(gradient, plain_gradient)
+    assert_same(gradient, plain_gradient)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25])
@@ -139,7 +139,7 @@ def test_policy_weight_scales_verls_own_loss_alone(rollouts, weight):
     plain_gradient, plain_metrics = update_actor(rollouts, batch, actor_config("vanilla"), micro_batch_size=4)
     expected = weight * plain_gradient + LAMBDA_VALUE * rollouts.one_process_gradient()
     assert_same(gradient, expected, relative=FLOAT32)
-    assert metrics["actor/pg_loss"] == pytest.approx(weight * plain_metrics["actor/pg_loss"], rel=1e-12)
+    assert metrics["actor/pg_loss"] == pytest.approx(weight * plain_metrics["actor/pg_loss"], **METRIC)
 
 
 def test_the_kl_loss_stays_as_verl_adds_it(rollouts):
@@ -154,7 +154,7 @@ def test_the_kl_loss_stays_as_verl_adds_it(rollouts):
     difference = (results[0][0] - results[1][0]) / LAMBDA_VALUE
     assert_same(difference, rollouts.one_process_gradient(), relative=FLOAT32)
     for metric in ("actor/pg_loss", "kl_loss"):
-        assert results[0][1][metric] == pytest.approx(results[1][1][metric], rel=1e-12)
+        assert results[0][1][metric] == pytest.approx(results[1][1][metric], **METRIC)
 
 
 def test_entries_that_a_queue_has_stacked_are_read_too(rollouts):

@@ -17,7 +17,7 @@ from actor_update import (
     update_actor,
 )
 from bigram_rollouts import Rollouts, bigram_log_probs
-from closeness import FLOAT32, assert_same
+from closeness import FLOAT32, METRIC, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from verl.utils import tensordict_utils as tu
@@ -49,8 +49,7 @@ def assert_same_update(update, expected):
     (gradient, metrics), (whole, whole_metrics) = update, expected
     assert_same(gradient, whole)
     for metric in SUMS & set(whole_metrics):
-        # Sums of some ten float64 numbers about 1, of both signs.
-        assert metrics[metric] == pytest.approx(whole_metrics[metric], rel=1e-10, abs=1e-12), metric
+        assert metrics[metric] == pytest.approx(whole_metrics[metric], **METRIC), metric
 
 
 @pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda place: str(SPLITS[place]))
