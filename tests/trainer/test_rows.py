@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from amir_verl.config import AmirConfig
 from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
 from amir_verl.trainer.rows import as_jagged, cut_off, describe_rows
+from amir_verl.trainer.step import Tokens, prefer, read_tokens, sound_rows
 
 
 def jagged(rows):
@@ -87,6 +89,21 @@ def test_a_response_is_cut_off_by_its_own_length_and_last_token(stacked):
     responses = as_jagged(torch.tensor(rows) if stacked else jagged(rows))
     found = cut_off(responses, limit=4, end_token=9).tolist()
     assert found == ([False, True, True] if stacked else [False, True, False])
+
+
+def test_a_truncated_answer_of_several_turns_joins_no_pair():
+    """Three right, four wrong; one of the wrong ones was cut off at 16 tokens, six of them a tool's."""
+    limit, end = 16, 9
+    responses = jagged([[1] * 4 + [end]] * 6 + [[1] * limit])
+    mask = torch.zeros(7, limit)
+    mask[:6, :5], mask[6] = 1, 1
+    mask[6, 4:10] = 0  # what is left of the mask is far below the limit
+    rows = describe_rows([f"prompt_{session}_0" for session in range(7)], [{}] * 7)
+    sums = read_tokens(Tokens(-torch.rand(7, limit), mask, torch.zeros(7, limit)), None)
+    sound = sound_rows(rows, length_N=sums.length_N, broken_N=torch.zeros(7, dtype=torch.bool))
+    reward = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    for eligible, pairs in ((sound, 12), (sound & ~cut_off(responses, limit=limit, end_token=end), 9)):
+        assert prefer(sums, reward, rows, eligible, AmirConfig()).metrics["amir/num_pairs"] == pairs
 
 
 def test_rows_without_a_token_come_back_stacked_too():
