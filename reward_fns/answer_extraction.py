@@ -2,50 +2,19 @@
 
 Everything up to the last `</think>` is thought, not answer, and an unclosed `<think>` hides what follows it.
 Of the rest, the first of these that is there: the last `<answer>`, the last `\\boxed{}`, the last `####`, the
-last "answer is", the last number. Where the model lists several things in that place, the whole list is its
-answer.
+last "answer is", the last formula or number. Where the model lists several things in that place, the whole
+list is its answer; where it denies the answer, there is none.
 """
 
-import re
 from dataclasses import dataclass
 
-from reward_fns.answer_text import clean_answer
-from reward_fns.exact_number import read_number
+from reward_fns.answer_phrase import last_phrase
+from reward_fns.boxes import last_boxed
+from reward_fns.last_formula import last_formula
+from reward_fns.sentence import words_of
 
 # Where an answer is looked for: the end of what follows the thought.
 MAX_TAIL_CHARS = 20_000
-# A model that repeats itself for pages: the answer is near the end of these.
-_MAX_PHRASE_CHARS = 400
-_MAX_BOXES = 32
-_MAX_BOX_CHARS = 4000
-
-_HIDDEN_BLOCK = re.compile(r"<(analysis|confidence)>(?:(?!<\1>).)*?</\1>", re.DOTALL)
-_BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
-_UNBRACED = re.compile(r"[0-9]+(?:\.[0-9]+)?|[A-Za-z]")
-_BETWEEN = re.compile(r"[\s$,;.*]*(?:(?:or|and|\\text\s*\{\s*(?:or|and)\s*\})[\s$]*)?")
-_HASHES = re.compile(r"####[ \t]*:?[ \t]*([^\n]*)")
-_PHRASE = re.compile(
-    r"(?:final[ \t]+|correct[ \t]+)?(?<![A-Za-z])(?:answer|option|choice)[*_]*"
-    r"(?:[ \t]+(?:is|are)|[ \t]*[:=])(?:[ \t]+(?:option|choice))?[*_]*[ \t]*:?[ \t\n*]*",
-    re.IGNORECASE,
-)
-_LINE_LABEL = re.compile(r"^[ \t*]*A[*]*:[ \t*]*(?=\S)", re.MULTILINE)
-_OPTION_LABEL = re.compile(r"^[ \t*]*B[*]*:", re.MULTILINE)
-_SENTENCE_END = re.compile(r"(?<!Rs)(?<!approx)[.!?](?=\s|$|\*)|\n|(?<=\$)[.!?]")
-_MATH = re.compile(r"\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
-_LAST_NUMBER = re.compile(
-    r"(?<![A-Za-z0-9_.\\])-?(?:\\?[$\u00a3\u20ac]\s?)?-?(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+(?![0-9])|[0-9]+)"
-    r"(?:\.[0-9]+)?(?:/[0-9]+(?![0-9.]))?(?:\s?\\?%)?|(?<![0-9A-Za-z])-?\.[0-9]+"
-)
-# Two words before anything else: a sentence about the answer.
-_STATEMENT = re.compile(r"(?:[A-Za-z']{2,}|I|A),? [A-Za-z']{2,}(?![A-Za-z])")
-# A number's end in a sentence: nothing more, or words that are neither a variable nor a function.
-_NUMBER_ENDS = re.compile(
-    r"[ ,;:*]*$|[,;:*]*\s+\(?(?!(?:sqrt|pi|sin|cos|tan|log|ln|exp)(?![A-Za-z]))[A-Za-z]{2,}"
-)
-# `1 hour and 31 minutes`
-_COMPOUND = re.compile(r"[0-9]+ [A-Za-z]+(?:,| and|, and)? [0-9]+ [A-Za-z]+")
-_LIST_GAP = re.compile(r"\s*(?:,|;|/)?\s*(?:(?:or|and)\s*)?")
 
 
 @dataclass(frozen=True)
@@ -61,16 +30,32 @@ NO_ANSWER = ExtractedAnswer("", "none")
 
 def visible_part(response: str) -> str:
     """What the reader sees: the end of what follows the last `</think>`, without analysis and confidence."""
-    response = (
-        response[response.rfind("</think>") + len("</think>") :] if "</think>" in response else response
-    )
+    thought = response.rfind("</think>")
+    response = response[thought + len("</think>") :] if thought >= 0 else response
     unclosed = response.find("<think>")
     if unclosed >= 0:
         response = response[:unclosed]
     response = response[-MAX_TAIL_CHARS:]
-    if "<analysis>" in response or "<confidence>" in response:
-        response = _HIDDEN_BLOCK.sub(" ", response)
+    if not response.isascii():
+        response = response.encode("utf-8", "replace").decode()
+    for tag in ("analysis", "confidence"):
+        if f"</{tag}>" in response:
+            response = _without_blocks(response, tag)
+        unclosed = response.find(f"<{tag}>")
+        if unclosed >= 0:
+            response = response[:unclosed]
     return response
+
+
+def _without_blocks(text: str, tag: str) -> str:
+    """The text with a space for each block of the tag, from its last opening mark to its closing one."""
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    kept, position = [], 0
+    while (end := text.find(closing, position)) >= 0:
+        start = text.rfind(opening, position, end)
+        kept.append(text[position:start] + " " if start >= 0 else text[position : end + len(closing)])
+        position = end + len(closing)
+    return "".join(kept) + text[position:]
 
 
 def extract_answer(response: str, *, last_number: bool = True) -> ExtractedAnswer:
@@ -80,127 +65,46 @@ def extract_answer(response: str, *, last_number: bool = True) -> ExtractedAnswe
     if start >= 0:
         block, _, _ = text[start + len("<answer>") :].partition("</answer>")
         inner = _marked_answer(block)
-        return ExtractedAnswer(inner.text if inner else _from_statement(block.strip()), "tag")
+        found = ExtractedAnswer(inner.text if inner else from_statement(block.strip()), "tag")
+        return found if found.text else NO_ANSWER
     if marked := _marked_answer(text):
-        return marked
-    if last_number and (number := _last_number(text)):
-        return ExtractedAnswer(number, "number")
+        return marked if marked.text else NO_ANSWER
+    if last_number and (formula := last_formula(text)):
+        return ExtractedAnswer(formula, "number")
     return NO_ANSWER
 
 
 def _marked_answer(text: str) -> ExtractedAnswer | None:
-    if boxed := _last_boxed(text):
+    """The marked answer; its text is empty if it is denied where it stands. None if nothing is marked."""
+    boxed = last_boxed(text)
+    if boxed is not None:
         return ExtractedAnswer(boxed, "boxed")
-    if "####" in text:
-        content = _HASHES.findall(text)[-1].strip()
+    for line in reversed(text.split("####")[1:]):
+        content = line.partition("\n")[0].lstrip(" \t:#").strip()
         if content:
-            return ExtractedAnswer(_from_statement(content), "hashes")
-    if phrase := _last_phrase(text):
-        return ExtractedAnswer(phrase, "phrase")
+            return ExtractedAnswer(from_statement(content), "hashes")
+    phrase = last_phrase(text)
+    if phrase is not None:
+        return ExtractedAnswer(from_statement(phrase) if phrase else "", "phrase")
     return None
 
 
-def _last_boxed(text: str) -> str | None:
-    """The content of the last complete box; boxes with only commas or "and" between them are one list."""
-    boxes = []
-    for match in list(_BOX.finditer(text))[-_MAX_BOXES:]:
-        if content := _braced(text, match.end()):
-            boxes.append((match.start(), content[1], content[0]))
-    if not boxes:
-        return None
-    run = [boxes[-1][2]]
-    for (_, previous_end, content), (start, _, _) in zip(
-        reversed(boxes[:-1]), reversed(boxes[1:]), strict=True
-    ):
-        gap = text[previous_end:start]
-        if len(gap) > 40 or not _BETWEEN.fullmatch(gap) or "\n\n" in gap or not gap.strip(" \n$."):
-            break
-        run.append(content)
-    return ", ".join(reversed(run))
+def from_statement(text: str) -> str:
+    """`She makes 18 dollars` to its last number, if nothing denies it; what is no statement stays as it is.
+
+    A statement begins with two words, and has a number.
+    """
+    head = text.lstrip(" *_(\"'")
+    first = head.split(" ", 2)[:2]
+    words = [word.strip(".,'") for word in first]
+    is_statement = len(words) == 2 and all(
+        word.isalpha() and (len(word) > 1 or word in "IA") for word in words
+    )
+    if not is_statement or not any(char.isdigit() for char in text):
+        return text
+    return last_formula(text) or ""
 
 
-def _braced(text: str, position: int) -> tuple[str, int] | None:
-    """The balanced `{...}` at `position`, or the single token after `\\boxed `, with its end."""
-    if text[position : position + 1] != "{":
-        token = _UNBRACED.match(text, position)
-        return (token.group(), token.end()) if token else None
-    depth = 0
-    for index in range(position, min(len(text), position + _MAX_BOX_CHARS)):
-        char = text[index]
-        if char == "{" and text[index - 1] != "\\":
-            depth += 1
-        elif char == "}" and text[index - 1] != "\\":
-            depth -= 1
-            if depth == 0:
-                return text[position + 1 : index].strip(), index + 1
-    return None
-
-
-def _last_phrase(text: str) -> str | None:
-    end = None
-    for match in _PHRASE.finditer(text):
-        end = match.end()
-    if end is None:
-        labels = list(_LINE_LABEL.finditer(text))
-        if not labels or _OPTION_LABEL.search(text, labels[-1].end()):
-            return None
-        end = labels[-1].end()
-    return _without_sentence(text[end : end + _MAX_PHRASE_CHARS]) or None
-
-
-def _from_statement(text: str) -> str:
-    """`She makes 18 dollars` to `18`; what is no statement of several words stays as it is."""
-    return (_last_number(text) or text) if _STATEMENT.match(text) else text
-
-
-def _without_sentence(text: str) -> str:
-    """The answer at the start of the rest of a sentence: its mathematics, its numbers, or all of it."""
-    math = _MATH.match(text.lstrip(" *"))
-    stop = _SENTENCE_END.search(text, len(text) - len(text.lstrip(" *")) + math.end() if math else 0)
-    sentence = text[: stop.start()] if stop else text
-    pieces = list(_MATH.finditer(sentence))
-    if pieces and not sentence[: pieces[0].start()].strip(" *(~"):
-        run = [pieces[0]]
-        for piece in pieces[1:]:
-            if not _BETWEEN.fullmatch(sentence[run[-1].end() : piece.start()]):
-                break
-            run.append(piece)
-        after = sentence[run[-1].end() :].strip(" *")
-        content = ", ".join(next(filter(None, piece.groups())).strip() for piece in run)
-        return content + after if after in ("%", "\\%") else content
-    if _COMPOUND.fullmatch(sentence.strip(" *")) or read_number(clean_answer(sentence)):
-        return sentence.strip(" *")
-    numbers = list(_LAST_NUMBER.finditer(sentence))
-    if numbers and not sentence[: numbers[0].start()].strip(" *"):
-        run = _first_run(sentence, numbers)
-        if _NUMBER_ENDS.match(sentence, run[-1].end()):
-            return sentence[run[0].start() : run[-1].end()]
-    return _from_statement(sentence.strip(" *_\t"))
-
-
-def _first_run(text: str, numbers: list[re.Match]) -> list[re.Match]:
-    run = [numbers[0]]
-    for number in numbers[1:]:
-        if not _LIST_GAP.fullmatch(text[run[-1].end() : number.start()]):
-            break
-        run.append(number)
-    return run
-
-
-def _last_number(text: str) -> str | None:
-    """The last number; an enumeration of numbers that ends the text's numbers is one list."""
-    numbers = list(_LAST_NUMBER.finditer(text, max(0, len(text) - 4000)))
-    if not numbers:
-        return None
-    run = _first_run_backwards(text, numbers)
-    return text[run[-1].start() : run[0].end()].strip()
-
-
-def _first_run_backwards(text: str, numbers: list[re.Match]) -> list[re.Match]:
-    run = [numbers[-1]]
-    for number in reversed(numbers[:-1]):
-        gap = text[number.end() : run[-1].start()]
-        if "\n" in gap or not gap.strip() or not _LIST_GAP.fullmatch(gap):
-            break
-        run.append(number)
-    return run
+def starts_with_words(text: str) -> bool:
+    """Whether the text has words at all."""
+    return bool(words_of(text))

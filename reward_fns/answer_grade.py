@@ -8,7 +8,7 @@ from reward_fns.answer_equality import Comparison, answers_equal
 from reward_fns.answer_extraction import NO_ANSWER, ExtractedAnswer, extract_answer, visible_part
 from reward_fns.answer_text import canonical_text, clean_answer, plain_words
 from reward_fns.exact_number import read_number
-from reward_fns.multiple_choice import gold_letter, named_letter, options_of
+from reward_fns.multiple_choice import gold_letter, letter_of_last_sentence, named_letter, options_of
 from reward_fns.symbolic_engine import EngineTime
 
 # For the log and for majority votes; a longer answer is not a key.
@@ -56,6 +56,7 @@ def grade_response(
     *,
     last_number: bool = True,
     rel_tol: float = 0.0,
+    require_value: bool = False,
     engine_seconds: float = 1.0,
 ) -> Grade:
     """Extract the answer of a response and compare it with the accepted ones.
@@ -71,9 +72,9 @@ def grade_response(
     letters = {gold_letter(gold) for gold in golds} - {None}
     extracted = extract_answer(response, last_number=last_number and not letters)
     if extracted.source == "none" and letters:
-        extracted = _letter_on_last_line(response)
+        extracted = _letter_at_the_end(response)
     engine_time = EngineTime(engine_seconds)
-    comparison = Comparison(engine_time, rel_tol)
+    comparison = Comparison(engine_time, rel_tol, require_value)
     letter = named_letter(extracted.text) if letters or options else None
     if extracted.source == "none":
         correct = False
@@ -101,12 +102,10 @@ def _quotes_option(letters: set[str], options: dict[str, str], answer: str, comp
     return _any_equal([options[gold] for gold in letters if gold in options], answer, comparison)
 
 
-def _letter_on_last_line(response: str) -> ExtractedAnswer:
-    """A last line that is a letter and nothing else, as small models answer a multiple-choice question."""
-    lines = visible_part(response).strip().splitlines()
-    if lines and named_letter(lines[-1]) and len(clean_answer(lines[-1])) <= 12:
-        return ExtractedAnswer(lines[-1], "letter")
-    return NO_ANSWER
+def _letter_at_the_end(response: str) -> ExtractedAnswer:
+    """A last line or sentence that chooses a letter, as small models answer a multiple-choice question."""
+    letter = letter_of_last_sentence(visible_part(response))
+    return ExtractedAnswer(letter, "letter") if letter else NO_ANSWER
 
 
 def _common_spelling(answer: str) -> str:

@@ -1,79 +1,75 @@
 """One spelling for the many ways to write the same answer: Unicode, LaTeX layout, delimiters, punctuation.
 
-Only what cannot change the meaning is removed. A space between two digits stays (`1 2` is not 12), and
-superscript digits become exponents (a superscript 2 behind a 5 is not 52). Digits of other alphabets stay
-what they are, so they are no numbers here.
+Only what cannot change the meaning is removed. A space between two digits stays (`1 2` is not 12), an
+exclamation mark is a factorial, and superscript digits become exponents (a superscript 2 behind a 5 is not
+52). Digits of other alphabets stay what they are, so they are no numbers here.
 """
 
-import re
 from functools import lru_cache
 
+from reward_fns.latex_tokens import closing_braces, is_command, is_digits, is_word, tokens_of, word_set
 from reward_fns.unicode_math import unicode_to_latex
 
 # Longer answers are compared as they stand and read no further.
 MAX_ANSWER_CHARS = 2000
 
 # LaTeX that only moves things about.
-_LAYOUT = re.compile(
-    r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|mathstrut|strut|hspace\*?\{[^{}]*\}"
-    r"|phantom\{[^{}]*\})(?![A-Za-z])\.?"
+_SIZES = [f"\\{big}{side}" for big in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r", "m")]
+_LAYOUT = frozenset(
+    ["\\displaystyle", "\\textstyle", "\\scriptstyle", "\\limits", "\\nolimits", "\\mathstrut", "\\strut"]
+    + _SIZES
 )
-_SPACING = re.compile(r"(?<!\\)\\[,;:! ]|\\(?:quad|qquad|enspace|thinspace|space)(?![A-Za-z])|~|(?<!\\)\\\n")
-_SYNONYMS = [
-    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"\\(?:geq|geqslant|geqq)(?![A-Za-z])"), r"\\ge"),
-    (re.compile(r"\\(?:leq|leqslant|leqq)(?![A-Za-z])"), r"\\le"),
-    (re.compile(r"\\neq(?![A-Za-z])"), r"\\ne"),
-    (re.compile(r"\\gt(?![A-Za-z])"), ">"),
-    (re.compile(r"\\lt(?![A-Za-z])"), "<"),
-    (re.compile(r"\\(?:lbrace|rbrace)(?![A-Za-z])"), lambda m: "\\{" if m.group() == "\\lbrace" else "\\}"),
-    (re.compile(r"\\(?:ast|star)(?![A-Za-z])"), "*"),
-    (re.compile(r"\\(?:boldsymbol|bm|mathbf|mathit|mathcal)\s*\{([^{}]*)\}"), r"\1"),
-    (re.compile(r"\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z])"), r"^{\\circ}"),
-    (re.compile(r"\{,\}"), ","),
-    (re.compile(r"\\([%$#&])"), r"\1"),
-    # Two arguments without braces: \frac12, \frac1{2}, \frac{1}2; one: \sqrt3, \sqrt x.
-    (re.compile(r"\\frac\s*([0-9])\s*([0-9])"), r"\\frac{\1}{\2}"),
-    (re.compile(r"\\frac\s*([0-9])\s*(\{)"), r"\\frac{\1}\2"),
-    (re.compile(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])"), r"\1{\2}"),
-    (re.compile(r"\\sqrt\s*([0-9]+|[A-Za-z])(?![A-Za-z])"), r"\\sqrt{\1}"),
-    (re.compile(r"\\sqrt\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
-    # NumPy's names, as some gold answers have them.
-    (re.compile(r"\bnp\.(?=[a-z])"), ""),
-]
-_TEXT_COMMAND = re.compile(
-    r"\\(?:text|textrm|textbf|textit|mathrm|mbox|operatorname|rm)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+_LAYOUT_WITH_ARGUMENT = frozenset(["\\hspace", "\\phantom", "\\hphantom", "\\vphantom", "\\vspace"])
+_SPACE = frozenset(
+    ["\\,", "\\;", "\\:", "\\ ", "~", "\\quad", "\\qquad", "\\enspace", "\\thinspace", "\\space", "\\\n"]
 )
-_FUNCTIONS = {
-    "sin",
-    "cos",
-    "tan",
-    "ln",
-    "log",
-    "exp",
-    "max",
-    "min",
-    "arcsin",
-    "arccos",
-    "arctan",
-    "gcd",
-    "lcm",
+_SYNONYMS = {
+    **dict.fromkeys(["\\dfrac", "\\tfrac", "\\cfrac"], "\\frac"),
+    **dict.fromkeys(["\\dbinom", "\\tbinom"], "\\binom"),
+    **dict.fromkeys(["\\geq", "\\geqslant", "\\geqq"], "\\ge"),
+    **dict.fromkeys(["\\leq", "\\leqslant", "\\leqq"], "\\le"),
+    "\\neq": "\\ne",
+    "\\gt": ">",
+    "\\lt": "<",
+    "\\lbrace": "\\{",
+    "\\rbrace": "\\}",
+    "\\lbrack": "[",
+    "\\rbrack": "]",
+    **dict.fromkeys(["\\ast", "\\star"], "*"),
+    **dict.fromkeys(["\\lvert", "\\rvert", "\\mid", "\\vert"], "|"),
+    "\\infin": "\\infty",
+    "\\varnothing": "\\emptyset",
+    "\\tg": "\\tan",
+    "\\ctg": "\\cot",
+    "\\%": "%",
+    "\\$": "$",
+    "\\#": "#",
+    "\\&": "&",
+    "\\degree": "^{\\circ}",
 }
+_TWO_ARGUMENTS = frozenset(["\\frac", "\\dfrac", "\\tfrac", "\\cfrac", "\\binom", "\\dbinom", "\\tbinom"])
+_FONTS = frozenset(["\\boldsymbol", "\\bm", "\\mathbf", "\\mathit", "\\mathcal", "\\mathsf", "\\emph", "\\boxed", "\\fbox"])
+_TEXT = frozenset(
+    ["\\text", "\\textrm", "\\textbf", "\\textit", "\\textnormal", "\\mathrm", "\\mbox", "\\operatorname"]
+    + ["\\rm", "\\textsf", "\\texttt"]
+)
+_FUNCTIONS = word_set("sin cos tan cot sec csc ln log exp max min arcsin arccos arctan gcd lcm")
+# In `\text{m}` behind a number the letter is a unit, in `5 m` it may be a variable.
+_UNIT_LETTERS = {"m": "meter", "s": "second", "g": "gram", "h": "hour", "L": "liter", "l": "liter"}
+_UNIT_LETTERS |= {"N": "newton", "J": "joule", "W": "watt", "V": "volt", "K": "kelvin", "A": "ampere"}
 _DELIMITERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ('"', '"'))
-_TRAILING = " \n.,;:!"
-
-
-def _unwrap_text(match: re.Match) -> str:
-    """`\\text{ cm}` to ` cm `, `\\operatorname{sin}` to `\\sin `: words stay, apart from their neighbours."""
-    words = match.group(1)
-    name = words.strip()
-    return f"\\{name} " if name in _FUNCTIONS else f" {words} "
+_TRAILING = " \n,;:"
+_PLAIN = frozenset("0123456789.,-+/ ")
 
 
 def _strip_delimiters(text: str) -> str:
-    """Remove what encloses the whole answer: dollars, bold, quotes, a final full stop."""
+    """Remove what encloses the whole answer: dollars, bold, quotes, one final full stop."""
     while True:
         stripped = text.strip(" \n").rstrip(_TRAILING)
+        if stripped.endswith(".") and not stripped.endswith(".."):
+            stripped = stripped[:-1].rstrip(_TRAILING)
+        if stripped.endswith("\\") and not stripped.endswith("\\\\"):
+            stripped = stripped[:-1]
         for opening, closing in _DELIMITERS:
             inner = stripped[len(opening) : len(stripped) - len(closing)]
             if (
@@ -81,6 +77,7 @@ def _strip_delimiters(text: str) -> str:
                 and stripped.startswith(opening)
                 and stripped.endswith(closing)
                 and opening not in inner
+                and not (closing == "$" and inner.endswith("\\"))
             ):
                 stripped = inner
                 break
@@ -94,42 +91,211 @@ def clean_answer(text: str) -> str:
     """The answer in one spelling, still readable as LaTeX. Longer than MAX_ANSWER_CHARS: only stripped."""
     if len(text) > MAX_ANSWER_CHARS:
         return text.strip()
+    if _PLAIN.issuperset(text):
+        return " ".join(_strip_delimiters(text).split())
     text = _strip_delimiters(unicode_to_latex(text))
-    if "\\" in text or "~" in text or "{" in text or "np." in text:
-        text = _SPACING.sub(" ", _LAYOUT.sub("", text))
-        for pattern, replacement in _SYNONYMS:
-            text = pattern.sub(replacement, text)
-        text = _TEXT_COMMAND.sub(_unwrap_text, text)
-        text = _strip_delimiters(text)
+    if any(mark in text for mark in ("\\", "~", "{", "np.", "*", "^")):
+        text = text.replace("np.", "").replace("**", "^")
+        if "\\\\" in text:
+            text = _escaped_once(text)
+        text = _strip_delimiters("".join(_one_spelling(tokens_of(text))))
     return " ".join(text.split())
 
 
-_BRACED_CHARACTER = re.compile(r"([\^_])\{([0-9A-Za-z])\}")
-_NEEDLESS_SPACE = re.compile(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])|(?<=[0-9]) (?=[A-Za-z])")
-_BETWEEN_VARIABLES = re.compile(r"(?<![A-Za-z\\])([A-Za-z]) (?=[A-Za-z](?![A-Za-z]))")
-_AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+) (?=[0-9])")
+def _escaped_once(text: str) -> str:
+    """`\\\\frac` to `\\frac` where every backslash was doubled, as data sets in JSON have it; rows of a matrix stay."""
+    if "\\\\begin" in text:
+        return text.replace("\\\\", "\\")
+    if "\\begin" in text:
+        return text
+    return "".join(
+        token if token != "\\\\" or not is_word((tokens[index + 1 : index + 2] or ["."])[0]) else "\\"
+        for tokens in [tokens_of(text)]
+        for index, token in enumerate(tokens)
+    )
+
+
+def _one_spelling(tokens: list[str]) -> list[str]:
+    """The tokens without layout, each command under one name and with its arguments in braces."""
+    tokens = _with_fraction_braces(tokens)
+    closing = closing_braces(tokens)
+    out: list[str] = []
+    dropped: set[int] = set()  # braces of a font or text command that has been unwrapped
+    closes: dict[int, str] = {}  # what to put where an argument ends
+    index, end = 0, len(tokens)
+    while index < end:
+        token = tokens[index]
+        if index in closes:
+            out.append(closes[index])
+        elif index in dropped or token in _LAYOUT:
+            pass
+        elif token in ("\\left", "\\right"):
+            if tokens[index + 1 : index + 2] == ["."]:
+                index += 1
+        elif token == "\\!":
+            if tokens[index + 1 : index + 2] == [" "]:
+                index += 1
+        elif token in _SPACE:
+            out.append(" ")
+        elif token in _LAYOUT_WITH_ARGUMENT:
+            start = index + 2 if tokens[index + 1 : index + 2] == ["*"] else index + 1
+            index = closing.get(start, index)
+        elif token in _TEXT or token in _FONTS:
+            start = _skip_space(tokens, index + 1)
+            if start in closing:
+                stop = closing[start]
+                words = "".join(tokens[start + 1 : stop]).strip()
+                if words in _FUNCTIONS and (words not in ("min", "max") or token == "\\operatorname"):
+                    out.append(f"\\{words} ")
+                    index = stop
+                elif token in _TEXT:
+                    unit = _UNIT_LETTERS.get(words)
+                    if unit and out and "".join(out[-3:]).rstrip(" ")[-1:] in set("0123456789}"):
+                        out.append(f" {unit} ")
+                        index = stop
+                    else:
+                        out.append(" ")
+                        closes[stop] = " "
+                        index = start
+                else:
+                    dropped.add(stop)
+                    index = start
+        elif token == "{" and "".join(tokens[index + 1 : index + 4]).replace(" ", "").startswith(",}"):
+            while out and out[-1] == " ":
+                out.pop()
+            out.append(",")
+            index = closing.get(index, index)
+        elif token == "^":
+            index = _degree(tokens, index, closing, out)
+        elif token == "\\sqrt":
+            index = _brace_root(tokens, index, closes, out)
+        else:
+            out.append(_SYNONYMS.get(token, token))
+        index += 1
+    return out
+
+
+def _skip_space(tokens: list[str], index: int) -> int:
+    return index + 1 if tokens[index : index + 1] == [" "] else index
+
+
+def _degree(tokens: list[str], index: int, closing: dict[int, int], out: list[str]) -> int:
+    """`^\\circ` and `^{ \\circ }` to `^{\\circ}`; any other exponent as it is."""
+    start = _skip_space(tokens, index + 1)
+    if tokens[start : start + 1] == ["\\circ"]:
+        out.append("^{\\circ}")
+        return start
+    stop = closing.get(start)
+    if stop is not None and "".join(tokens[start + 1 : stop]).strip() == "\\circ":
+        out.append("^{\\circ}")
+        return stop
+    out.append("^")
+    return index
+
+
+def _with_fraction_braces(tokens: list[str]) -> list[str]:
+    """Braces for the arguments of a fraction that has none: `\\frac12`, `\\frac1{2}`, `\\frac{1}2`, `\\frac ab`."""
+    out: list[str] = []
+    outer: list[int] = []  # arguments still to come, for each open brace
+    pending = 0
+    for token in tokens:
+        while token and pending and (is_digits(token) or is_word(token)):
+            out += ["{", token[0], "}"]
+            token = token[1:]
+            pending -= 1
+        if not token or (pending and token == " "):
+            continue
+        if token == "{":
+            outer.append(max(pending - 1, 0))
+            pending = 0
+        elif token == "}":
+            pending = outer.pop() if outer else 0
+        elif token in _TWO_ARGUMENTS:
+            pending = 2
+        elif pending and is_command(token) and token not in ("\\sqrt", *_TEXT, *_FONTS):
+            out += ["{", token, "}"]
+            pending -= 1
+            continue
+        else:
+            pending = 0
+        out.append(token)
+    return out
+
+
+def _brace_root(tokens: list[str], index: int, closes: dict[int, str], out: list[str]) -> int:
+    """`\\sqrt3`, `\\sqrt x`, `\\sqrt(x+1)` to `\\sqrt{...}`."""
+    out.append("\\sqrt")
+    start = _skip_space(tokens, index + 1)
+    if start >= len(tokens):
+        return index
+    token = tokens[start]
+    if is_digits(token) or (is_word(token) and len(token) == 1):
+        out.append("{" + token + "}")
+        return start
+    if token == "(":
+        depth = 0
+        for stop in range(start, len(tokens)):
+            depth += (tokens[stop] == "(") - (tokens[stop] == ")")
+            if depth == 0:
+                out.append("{")
+                closes[stop] = "}"
+                return start
+    return index if token != "{" else start - 1
 
 
 @lru_cache(maxsize=4096)
 def canonical_text(clean: str) -> str:
     """A key for equality of the text alone: no needless braces, spaces, dollars. Not meant for reading."""
-    text = _BRACED_CHARACTER.sub(r"\1\2", clean.replace("$", ""))
-    text = _BETWEEN_VARIABLES.sub(r"\1", _AFTER_COMMAND.sub(r"\1", text))
-    return _NEEDLESS_SPACE.sub("", text)
+    if clean.isalnum():
+        return clean
+    tokens = [token for token in tokens_of(clean) if token != "$"]
+    out: list[str] = []
+    for index, token in enumerate(tokens):
+        previous = out[-1] if out else ""
+        if token == " ":
+            following = tokens[index + 1] if index + 1 < len(tokens) else ""
+            if _space_matters(previous, following):
+                out.append(" ")
+        elif (
+            token == "}" and len(out) >= 3 and out[-2] == "{" and out[-3] in ("^", "_") and _is_one(previous)
+        ):
+            del out[-2]
+        else:
+            out.append(token)
+    return "".join(out)
 
 
-_WORDS = re.compile(r"[A-Za-z][A-Za-z' .-]*")
-_ARTICLES = re.compile(r"^(?:the|a|an) ")
+def _is_one(token: str) -> bool:
+    return len(token) == 1 and (is_digits(token) or is_word(token))
 
 
+def _space_matters(previous: str, following: str) -> bool:
+    """Whether the two would read otherwise without the space: digits, words, or a command and a letter."""
+    if not previous or not following or previous == " ":
+        return False
+    if is_digits(following):
+        return is_digits(previous) or is_word(previous)
+    if not is_word(following):
+        return False
+    single = is_word(previous) and len(previous) == 1 and len(following) == 1
+    return (is_word(previous) and not single) or is_command(previous)
+
+
+@lru_cache(maxsize=4096)
 def plain_words(clean: str) -> str | None:
     """The answer in lower case if it is words (`no solution`, `Tuesday`), None if it may be mathematics.
 
     Up to three letters without a space may be a product (`ab`, `RC`), so they are no words, except yes and
     no.
     """
-    if not _WORDS.fullmatch(clean):
+    if not clean[:1].isalpha() or not all(
+        char.isascii() and (char.isalpha() or char in "' .-") for char in clean
+    ):
         return None
-    folded = _ARTICLES.sub("", clean.lower().rstrip("."))
-    longest = max(len(word) for word in re.split(r"[ '.-]", folded))
+    folded = clean.lower().rstrip(".")
+    for article in ("the ", "a ", "an "):
+        if folded.startswith(article):
+            folded = folded[len(article) :]
+            break
+    longest = max(map(len, folded.replace("'", " ").replace(".", " ").replace("-", " ").split() or [""]))
     return folded if longest > 3 or folded in ("yes", "no") else None

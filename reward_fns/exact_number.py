@@ -4,42 +4,48 @@
 minutes`, `18.8^{\\circ}`, `166 cm^2`. Input is what `clean_answer` returns.
 """
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from reward_fns.units import read_unit, units_agree
+import re2
+
+from reward_fns.sentence import NUMBER_WORDS
+from reward_fns.units import read_unit
 
 # Beyond these a number is not read as a number; a model can write any.
 MAX_NUMBER_CHARS = 400
 MAX_EXPONENT = 400
-# A decimal stands for a fraction that it rounds (0.333333 for 1/3) from this many significant digits on.
+# A decimal stands for a number that it rounds (0.333333 for 1/3) from this many significant digits on.
 ROUNDED_DIGITS = 6
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+|[0-9]+)"
 _DECIMAL = rf"(?:{_DIGITS}(?:\.[0-9]*)?|\.[0-9]+)"
 _TEN = r"10 ?\^ ?(?:\{ ?(?P<tens_braced>[+-]? ?[0-9]{1,4}) ?\}|(?P<tens>[+-]?[0-9]{1,4}))"
 _POWER_OF_TEN = rf"(?:[eE](?P<exponent>[+-]?[0-9]{{1,4}})|(?:(?: ?(?:\\times|\\cdot|\*|x) ?){_TEN}))"
-_CURRENCY = r"\$|\\pounds|\u00a3|\u20ac|\u00a5|\u20b9|US\$|USD|EUR|Rs ?\.?|INR"
-_NUMBER = re.compile(
-    r"(?:(?:about|around|approximately|approx\.?|roughly|exactly|only|\\approx|\\sim|\\simeq|=) ?)?"
+_CURRENCIES = {
+    **dict.fromkeys(["$", "US$", "USD"], "dollar"),
+    **dict.fromkeys(["\\pounds", "\u00a3"], "pound sterling"),
+    **dict.fromkeys(["\u20ac", "EUR"], "euro"),
+    **dict.fromkeys(["\u20b9", "Rs", "Rs.", "Rs .", "INR"], "rupee"),
+    "\u00a5": "yen",
+}
+_CURRENCY = r"\$|\\pounds|\x{a3}|\x{20ac}|\x{a5}|\x{20b9}|US\$|USD|EUR|Rs ?\.?|INR"
+_NUMBER = re2.compile(
+    r"(?s)(?:(?:about|around|approximately|approx\.?|roughly|exactly|only|\\approx|\\sim|\\simeq|=) ?)?"
     rf"(?P<sign>[+-]?) ?(?:(?P<currency>{_CURRENCY}) ?)?(?P<late_sign>-?) ?"
     r"(?:"
     rf"(?P<whole>{_DECIMAL})?? ?\\frac ?\{{ ?(?P<top>-?{_DECIMAL}) ?\}} ?\{{ ?(?P<bottom>{_DECIMAL}) ?\}}"
     rf"|(?:(?P<whole_slash>[0-9]+) )?(?P<top_slash>{_DECIMAL}) ?/ ?(?P<bottom_slash>{_DECIMAL})"
     rf"|10 ?\^ ?(?:\{{ ?(?P<bare_tens_braced>[+-]? ?[0-9]{{1,4}}) ?\}}|(?P<bare_tens>[+-]?[0-9]{{1,4}}))"
+    rf"|(?P<repeated>[0-9]+\.[0-9]*)\\overline ?\{{ ?(?P<period>[0-9]{{1,40}}) ?\}}"
     rf"|(?P<decimal>{_DECIMAL}){_POWER_OF_TEN}?"
-    r")(?P<rest>.*)",
-    re.DOTALL,
+    r")(?P<rest>.*)"
 )
 _SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SCALE = re.compile(
-    r" ?(hundred|thousand|million|billion|trillion)s?(?![A-Za-z])(.*)", re.DOTALL | re.IGNORECASE
-)
-_PERCENT = re.compile(
-    r" ?(?:%|percent(?:age)?(?: points?)?|per cent)(?![A-Za-z])(.*)", re.DOTALL | re.IGNORECASE
-)
+_SCALE = re2.compile(r"(?is) ?(hundred|thousand|million|billion|trillion)((?:[^a-z].*)?)")
+_PERCENT = re2.compile(r"(?is) ?(?:%|(?:percent(?:age)?(?: points?)?|per cent|pct)(?:[^a-z]|$))(.*)")
+_NO_DIGIT = frozenset("0123456789")
 
 
 @dataclass(frozen=True)
@@ -47,13 +53,16 @@ class ExactNumber:
     """A number with what was written beside it.
 
     `step` is one unit in the last place of a decimal with at least ROUNDED_DIGITS significant digits, else 0;
-    `percent` is true if a percent sign follows; `unit` is the set of unit words, empty if there are none.
+    `percent` is true if a percent sign follows; `unit` is the unit's names and powers, empty for none, and
+    `doubtful` says that it may be a variable (`5 m`); `is_value` is false for a fraction that is a whole number.
     """
 
     value: Fraction
     step: Fraction = Fraction(0)
     percent: bool = False
-    unit: frozenset[str] = frozenset()
+    unit: frozenset[tuple[str, int]] = frozenset()
+    doubtful: bool = False
+    is_value: bool = True
 
     def __str__(self) -> str:
         """The shortest common form: integer, terminating decimal, else fraction. Used for majority votes."""
@@ -77,30 +86,19 @@ def _fraction(text: str) -> Fraction:
 @lru_cache(maxsize=8192)
 def read_number(clean: str) -> ExactNumber | None:
     """The number that the whole text is, with sign, currency, percent and unit, or None."""
-    if len(clean) > MAX_NUMBER_CHARS or not (
-        match := _NUMBER.fullmatch(clean.replace("$", "$ ").strip(" $"))
-    ):
+    if clean.isascii() and clean.isdigit() and len(clean) <= MAX_NUMBER_CHARS:
+        return ExactNumber(Fraction(int(clean)))
+    if len(clean) > MAX_NUMBER_CHARS or _NO_DIGIT.isdisjoint(clean):
+        return None
+    if clean.lstrip("+-$ ").startswith(("0,", "00,")):
+        return None  # no groups of thousands
+    match = _NUMBER.fullmatch(clean.replace("$", "$ ").rstrip(" $"))
+    if not match:
         return None
     found = match.groupdict()
-    step = Fraction(0)
-    if found["decimal"]:
-        value = _fraction(found["decimal"])
-        digits = found["decimal"].replace(",", "").replace(" ", "")
-        if "." in digits and len(digits.lstrip("0.").replace(".", "")) >= ROUNDED_DIGITS:
-            step = Fraction(1, 10 ** len(digits.partition(".")[2]))
-        power = found["exponent"] or found["tens_braced"] or found["tens"]
-    elif found["bare_tens_braced"] or found["bare_tens"]:
-        value, power = Fraction(1), found["bare_tens_braced"] or found["bare_tens"]
-    else:
-        bottom = _fraction(found["bottom"] or found["bottom_slash"])
-        if bottom == 0:
-            return None
-        value = _fraction(found["top"] or found["top_slash"]) / bottom
-        if whole := found["whole"] or found["whole_slash"]:
-            if value < 0:
-                return None
-            value += _fraction(whole)
-        power = None
+    value, step, power, is_value = _value(found)
+    if value is None:
+        return None
     if power:
         exponent = int(power.replace(" ", ""))
         if abs(exponent) > MAX_EXPONENT:
@@ -109,14 +107,55 @@ def read_number(clean: str) -> ExactNumber | None:
     if (found["sign"] == "-") != (found["late_sign"] == "-"):
         value = -value
     rest = found["rest"]
-    if scale := _SCALE.match(rest):
+    if scale := _SCALE.fullmatch(rest):
         factor, rest = _SCALES[scale.group(1).lower()], scale.group(2)
         value, step = value * factor, step * factor
     percent = False
-    if sign := _PERCENT.match(rest):
+    if sign := _PERCENT.fullmatch(rest):
         percent, rest = True, sign.group(1)
     unit = read_unit(rest)
-    return None if unit is None else ExactNumber(value, step, percent, unit)
+    if unit is None:
+        return None
+    names, doubtful = unit
+    if found["currency"]:
+        names = _with_currency(_CURRENCIES[found["currency"]], names)
+        if names is None:
+            return None
+    return ExactNumber(value, step, percent, names, doubtful, is_value)
+
+
+def _value(found: dict[str, str | None]) -> tuple[Fraction | None, Fraction, str | None, bool]:
+    """The value without sign and scale, one unit in its last place, its power of ten, and whether it is reduced."""
+    step = Fraction(0)
+    if decimal := found["decimal"]:
+        digits = decimal.replace(",", "").replace(" ", "")
+        if "." in digits and len(digits.lstrip("0.").replace(".", "")) >= ROUNDED_DIGITS:
+            step = Fraction(1, 10 ** len(digits.partition(".")[2]))
+        return _fraction(decimal), step, found["exponent"] or found["tens_braced"] or found["tens"], True
+    if tens := found["bare_tens_braced"] or found["bare_tens"]:
+        return Fraction(1), step, tens, False
+    if period := found["period"]:
+        start = found["repeated"]
+        size = 10 ** len(start.partition(".")[2])
+        return _fraction(start) + Fraction(int(period), (10 ** len(period) - 1) * size), step, None, True
+    bottom = _fraction(found["bottom"] or found["bottom_slash"])
+    if bottom == 0:
+        return None, step, None, False
+    value = _fraction(found["top"] or found["top_slash"]) / bottom
+    is_value = value.denominator > 1
+    if whole := found["whole"] or found["whole_slash"]:
+        if value < 0:
+            return None, step, None, False
+        value += _fraction(whole)
+    return value, step, None, is_value
+
+
+def _with_currency(currency: str, names: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]] | None:
+    """The unit with the currency before the number; None for two currencies."""
+    others = {name for name, _ in names} & {*_CURRENCIES.values(), "cent", "pence"}
+    if others - {currency}:
+        return None
+    return names | {(currency, 1)}
 
 
 def same_value(gold: Fraction, answer: Fraction, step: Fraction, rel_tol: float) -> bool:
@@ -130,16 +169,63 @@ def same_value(gold: Fraction, answer: Fraction, step: Fraction, rel_tol: float)
 def numbers_equal(gold: ExactNumber, answer: ExactNumber, *, rel_tol: float = 0.0) -> bool:
     """Whether two numbers are the same answer.
 
-    Units count only if both have one. A percent sign on one side alone may stand for the hundredth or be part
-    of the question ("how many percent"), so 62.5% is 62.5 and 0.625. `rel_tol` is relative to the gold
-    answer.
+    Units count only if both have one, and then whole. A percent sign on one side alone may stand for the
+    hundredth or be part of the question ("how many percent"): 62.5% is 62.5 and 0.625, but 0.5% is not 0.5
+    where the gold answer is a fraction of one. `rel_tol` is relative to the gold answer. An exact integer is
+    never rounded.
     """
-    if not units_agree(gold.unit, answer.unit):
+    if (gold.percent and answer.unit) or (answer.percent and gold.unit):
         return False
-    step = max(gold.step, answer.step)
-    if same_value(gold.value, answer.value, step, rel_tol):
-        return True
+    if (gold.unit and answer.unit and gold.unit != answer.unit) or (
+        (gold.doubtful or answer.doubtful) and gold.unit != answer.unit
+    ):
+        return False
+    exact = gold.value.denominator == 1 and not gold.step
+    step = Fraction(0) if exact else max(gold.step, answer.step)
     if gold.percent == answer.percent:
-        return False
-    percent, other = (gold, answer) if gold.percent else (answer, gold)
-    return same_value(other.value, percent.value / 100, step, rel_tol)
+        return same_value(gold.value, answer.value, step, rel_tol)
+    if gold.percent:
+        return same_value(gold.value, answer.value, step, rel_tol) or same_value(
+            gold.value / 100, answer.value, step, rel_tol
+        )
+    return same_value(gold.value, answer.value / 100, step, rel_tol) or (
+        abs(gold.value) > 1 and same_value(gold.value, answer.value, step, rel_tol)
+    )
+
+
+_LABELLED = re2.compile(r"([^A-Za-z\\^_=<>]*[0-9]) ([a-z]{2,20}(?: [a-z]{2,20}){1,4})")
+_TIME = re2.compile(r"(?i)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))? ?(?:([ap])\.? ?m\.?)?")
+
+
+def read_labelled_number(gold: str) -> ExactNumber | None:
+    """The number of a gold answer behind which stand words that are no unit (`17 any text`), or None.
+
+    For gold answers alone: in what a model writes such words may change the number.
+    """
+    match = _LABELLED.fullmatch(gold) if len(gold) <= MAX_NUMBER_CHARS else None
+    if not match or not NUMBER_WORDS.isdisjoint(match.group(2).split()):
+        return None
+    return read_number(match.group(1))
+
+
+def time_of_day(clean: str) -> int | None:
+    """The second of the day that `20:34`, `20:34:00` and `8:34 P.M.` name, or None."""
+    match = _TIME.fullmatch(clean) if len(clean) <= 16 else None
+    if not match:
+        return None
+    hour, minute, second = (int(match.group(k) or 0) for k in (1, 2, 3))
+    half = (match.group(4) or "").lower()
+    if minute > 59 or second > 59 or hour > (12 if half else 24) or (half and hour == 0):
+        return None
+    hour = hour % 12 + 12 * (half == "p") if half else hour
+    return 3600 * hour + 60 * minute + second
+
+
+def with_decimal_point(clean: str) -> ExactNumber | None:
+    """The number that `1000,99` is where a comma is the decimal sign; None if it may have groups of thousands."""
+    whole, comma, decimals = clean.rstrip(" $").partition(",")
+    if not comma or not whole.lstrip("-").isdecimal() or not decimals.isdecimal() or not clean.isascii():
+        return None
+    if len(decimals) == 3 and 1 <= len(whole.lstrip("-")) <= 3 and whole != "0":
+        return None
+    return read_number(f"{whole}.{decimals}")

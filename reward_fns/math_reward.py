@@ -18,11 +18,13 @@ def compute_score(
     extra_info: dict | None = None,
     *,
     last_number: bool = True,
+    think_in_prompt: bool = False,
+    require_value: bool = False,
     rel_tol: float = 0.0,
     timeout_s: float = 1.0,
     **verl_arguments: object,
 ) -> dict[str, float | str]:
-    """Whether the response's one answer is right.
+    r"""Whether the response's one answer is right.
 
     Args:
         data_source: the data set's name; not used.
@@ -30,7 +32,10 @@ def compute_score(
         ground_truth: the accepted answer, or a list of accepted answers.
         extra_info: `options` (list, or dict from letter to text) lets a multiple-choice answer quote its
             option.
-        last_number: whether the last number counts when no answer is marked.
+        last_number: whether the last formula or number counts when no answer is marked.
+        think_in_prompt: the chat template has already written `<think>`, so the response begins behind it and
+            has no answer before `</think>`.
+        require_value: whether a number must be written as one: `17 \times 23` or `\frac{782}{2}` is then wrong.
         rel_tol: relative tolerance between numbers, as measured quantities need; 0 compares exactly.
         timeout_s: seconds the symbolic engine may take for this response; then it is wrong and `timeout` is
             1.
@@ -42,17 +47,19 @@ def compute_score(
     Raises:
         ValueError: an unknown or impossible setting, or a ground truth that cannot be read.
     """
-    known = {"last_number": last_number, "rel_tol": rel_tol, "timeout_s": timeout_s}
-    reject_unknown("math_reward", verl_arguments, known)
-    check_flag("math_reward: last_number", last_number)
+    flags = {"last_number": last_number, "think_in_prompt": think_in_prompt, "require_value": require_value}
+    reject_unknown("math_reward", verl_arguments, flags | {"rel_tol": rel_tol, "timeout_s": timeout_s})
+    for name, flag in flags.items():
+        check_flag(f"math_reward: {name}", flag)
     check_number("math_reward: rel_tol", rel_tol, low=0.0, high=1.0)
     check_number("math_reward: timeout_s", timeout_s, low=0.01, high=60.0)
     grade = grade_response(
-        solution_str,
+        "<think>" + solution_str if think_in_prompt else solution_str,
         ground_truth,
         extra_info,
         last_number=last_number,
         rel_tol=rel_tol,
+        require_value=require_value,
         engine_seconds=timeout_s,
     )
     correct = float(grade.correct)

@@ -1,21 +1,26 @@
 """Multiple choice: the letter an answer names, and the options it may quote instead."""
 
-import re
+import re2
 
 from reward_fns.answer_text import clean_answer
+from reward_fns.latex_tokens import is_word, tokens_of
+from reward_fns.sentence import denies
 
 LETTERS = "ABCDEFGHIJ"
 
-_LETTER_GOLD = re.compile(r"\(?([A-J])\)?\.?")
+_LETTER_GOLD = re2.compile(r"\(?([A-J])\)?\.?")
 # The letter alone, or the letter and its option's text; `A or B` and `A) 5, B) 6` name none.
-_ALONE = re.compile(r"(?:the )?(?:option|choice|answer)? ?\(?([A-Ja-j])\)?[.:]?", re.IGNORECASE)
-_WITH_TEXT = re.compile(
-    r"(?:the )?(?:option|choice)? ?\(?([A-J])(?:\)|\.|:| -)(?! ?\(?[A-J](?![A-Za-z0-9])) ?(.+)", re.DOTALL
+_ALONE = re2.compile(r"(?i)(?:the )?(?:option|choice|answer)? ?\(?([A-J])\)?[.:]?")
+_WITH_TEXT = re2.compile(r"(?s)(?:the )?(?:option|choice)? ?\(?([A-J])(?:\)|\.|:| -) ?(.+)")
+_LETTER_FIRST = re2.compile(r"(?s) ?\(?[A-J](?:[^A-Za-z0-9].*)?")
+_SECOND_LETTER = re2.compile(
+    r"(?:^|[^A-Za-z0-9])\(?[A-J](?:\)|\.(?:[^0-9]|$)|:)|(?:\bor|\band|[,;/&|]) ?\(?[A-J](?:[^A-Za-z0-9]|$)"
 )
-_SECOND_LETTER = re.compile(
-    r"(?<![A-Za-z0-9])\(?[A-J](?:\)|\.(?![0-9])|:)|(?:\bor|\band|[,;/&|]) ?\(?[A-J](?![A-Za-z0-9])"
+_OPTION_PREFIX = re2.compile(r"\s*\(?([A-J])\s*[).:]\s*")
+# Before a letter without parentheses they say that it is an answer and no article.
+_CHOOSING = frozenset(
+    ["is", "choose", "pick", "select", "option", "choice", "answer", "be", "with", "s", "finalize", "letter"]
 )
-_OPTION_PREFIX = re.compile(r"\s*\(?([A-J])\s*[).:]\s*")
 
 
 def gold_letter(ground_truth: str) -> str | None:
@@ -30,9 +35,40 @@ def named_letter(answer: str) -> str | None:
     if match := _ALONE.fullmatch(clean):
         return match.group(1).upper()
     match = _WITH_TEXT.fullmatch(clean)
-    if match and not _SECOND_LETTER.search(match.group(2)):
+    if match and not _LETTER_FIRST.fullmatch(match.group(2)) and not _SECOND_LETTER.search(match.group(2)):
         return match.group(1)
     return None
+
+
+def letter_of_last_sentence(text: str) -> str | None:
+    """The letter of a last line that is a letter, or the one that a last sentence chooses: `I think it's (D).`"""
+    lines = text[-600:].strip().splitlines()
+    if not lines:
+        return None
+    line = lines[-1].strip(" *_")
+    if len(line) <= 12 and (letter := named_letter(line)):
+        return letter
+    sentences = [part for part in line.replace("!", ".").replace("?", "?.").split(".") if part.strip(" *_")]
+    if not sentences or "?" in sentences[-1] or denies(sentences[-1]):
+        return None
+    tokens = [token for token in tokens_of(sentences[-1]) if token not in (" ", "*", "_", "$")]
+    found = []
+    for index, token in enumerate(tokens):
+        if len(token) != 1 or token not in LETTERS:
+            continue
+        before, after = (
+            tokens[index - 1] if index else "",
+            tokens[index + 1] if index + 1 < len(tokens) else "",
+        )
+        if (
+            (before == "(" and after == ")")
+            or (before.lower() in _CHOOSING and (not after or not is_word(after)))
+            or (after.lower() == "is" and tokens[index + 2 : index + 3] in (["correct"], ["right"], ["valid"]))
+        ):
+            found.append(token)
+        elif token not in "AI":
+            return None
+    return found[0] if len(set(found)) == 1 else None
 
 
 def options_of(extra_info: object) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """The tags of the formats that `prompts` asks for: which are there, in what order, with what confidence."""
 
-import re
+import re2
 
 PLAIN_TAGS = ("think", "answer")
 CALIBRATED_TAGS = ("think", "answer", "analysis", "confidence")
 
-_CONFIDENCE = re.compile(r"[ \t\n]*(0|1|0?\.[0-9]{1,20}|0\.|1\.0{0,20})[ \t\n]*")
+_CONFIDENCE = re2.compile(r"[ \t\n]*(0|1|0?\.[0-9]{1,20}|0\.|1\.0{0,20})[ \t\n]*")
 
 
 def format_tags(calibrated: bool) -> tuple[str, ...]:

@@ -1,15 +1,16 @@
 """Symbolic equality with a deadline that holds in any thread of any process.
 
-math-verify and sympy can run for minutes on twenty characters, and their signal-based timeouts work in the
-main thread alone, where verl never calls a reward. So they run in worker processes that we can kill. Workers
-start when first needed, stay for later answers, and are replaced after a kill. Waiting for a free worker or
-for one to start is not the answer's time: a busy machine must not turn a right answer into a wrong one.
+sympy can run for minutes on twenty characters, and math-verify's signal-based timeouts work in the main thread
+alone, where verl never calls a reward. So questions go to an engine, a process of its own that forks a child
+for each and lets it die at the deadline. There are two engines, of which one is spare: an engine that dies is
+replaced at once, and another started behind it. All threads of a process share them.
 """
 
 import atexit
+import itertools
 import json
 import os
-import select
+import queue
 import subprocess
 import sys
 import threading
@@ -17,12 +18,12 @@ import time
 from dataclasses import dataclass, field
 
 _WORKER_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "symbolic_worker.py")
-# A cold start on a busy machine; a worker takes about half a second on an idle one.
+# A cold start on a busy machine; an engine takes about a second on an idle one.
 START_SECONDS = 120.0
-# Workers of one process; verl runs several reward processes.
-MAX_WORKERS = 2
-# sympy's caches and the allocator grow slowly; a fresh process now and then keeps a long run flat.
-REQUESTS_PER_WORKER = 5000
+# One that works and one that is warm before it is needed.
+ENGINES = 2
+# Children at work at once, for all threads of this process; more questions wait, on their own clock.
+MAX_CHILDREN = 8
 
 
 @dataclass
@@ -34,14 +35,13 @@ class EngineTime:
     gave_up: bool = field(default=False, init=False)
 
 
-class _Worker:
-    """One worker process and the two pipes to it."""
+class _Engine:
+    """One engine process, the pipes to it, and the thread that reads its replies."""
 
     def __init__(self) -> None:
         environment = dict(os.environ)
-        # What this process can import, the worker can: Ray adds paths that the environment does not show.
+        # What this process can import, the engine can: Ray adds paths that the environment does not show.
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        self.requests = 0
         self.process = subprocess.Popen(
             [sys.executable, "-B", _WORKER_FILE],
             stdin=subprocess.PIPE,
@@ -51,106 +51,134 @@ class _Worker:
             bufsize=0,
             start_new_session=True,
         )
-        reply = self._read_line(START_SECONDS)
-        if reply != "ready":
-            self.stop()
-            reason = reply["error"] if isinstance(reply, dict) else "no sign of life"
-            raise RuntimeError(f"reward_fns: the math-verify worker did not start: {reason}")
+        self.started = threading.Event()
+        self.error: str | None = None
+        self._waiting: dict[int, queue.SimpleQueue] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._reader = threading.Thread(target=self._read, name="reward-engine", daemon=True)
+        self._reader.start()
 
-    def _read_line(self, seconds: float) -> object:
-        """One JSON reply; None when the worker died or the time is over."""
-        end = time.monotonic() + seconds
-        data = b""
-        poll = select.poll()
-        poll.register(self.process.stdout, select.POLLIN | select.POLLHUP)
-        while not data.endswith(b"\n"):
-            left = end - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
-                return None
-            chunk = os.read(self.process.stdout.fileno(), 4096)
-            if not chunk:
-                return None
-            data += chunk
-        return json.loads(data)
+    def _read(self) -> None:
+        with os.fdopen(os.dup(self.process.stdout.fileno()), "rb") as replies:
+            for line in replies:
+                reply = json.loads(line)
+                if reply == "ready":
+                    self.started.set()
+                elif isinstance(reply, dict):
+                    self.error = reply["error"]
+                elif waiting := self._waiting.pop(reply[0], None):
+                    waiting.put(reply[1])
+        with self._lock:
+            self.error = self.error or "it ended"
+            waiting, self._waiting = list(self._waiting.values()), {}
+        self.started.set()
+        for answer in waiting:
+            answer.put(None)
+
+    @property
+    def alive(self) -> bool:
+        return self.error is None and self.process.poll() is None
 
     def ask(self, gold: str, answer: str, seconds: float) -> bool | None:
-        """The verdict, or None when there is none within `seconds`; then the worker must be stopped."""
-        self.requests += 1
-        request = json.dumps([gold, answer, seconds]).encode() + b"\n"
+        """The verdict, or None when there is none within `seconds`."""
+        reply: queue.SimpleQueue = queue.SimpleQueue()
+        with self._lock:
+            if self.error:
+                return None
+            number = next(self._numbers)
+            self._waiting[number] = reply
+            try:
+                self.process.stdin.write(json.dumps([number, gold, answer, seconds]).encode() + b"\n")
+            except OSError:
+                self._waiting.pop(number, None)
+                return None
         try:
-            self.process.stdin.write(request)
-        except OSError:
+            return reply.get(timeout=seconds)
+        except queue.Empty:
+            self._waiting.pop(number, None)
             return None
-        return self._read_line(seconds)
-
-    def close_pipes(self) -> None:
-        self.process.stdin.close()
-        self.process.stdout.close()
 
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.close_pipes()
+        self._reader.join(5.0)
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 class SymbolicEngine:
-    """A few workers, shared by all threads of this process."""
+    """The engines of this process, for all its threads."""
 
-    def __init__(self, max_workers: int = MAX_WORKERS) -> None:
-        self._free: list[_Worker] = []
+    def __init__(self, max_children: int = MAX_CHILDREN) -> None:
+        self._engines: list[_Engine] = []
         self._lock = threading.Lock()
-        self._slots = threading.Semaphore(max_workers)
+        self._slots = threading.Semaphore(max_children)
+
+    def warm(self) -> None:
+        """Start what is missing of the engines, without waiting for it."""
+        with self._lock:
+            alive = [engine for engine in self._engines if engine.alive]
+            self._engines = alive + [_Engine() for _ in range(ENGINES - len(alive))]
 
     def equal(self, gold: str, answer: str, engine_time: EngineTime) -> bool:
         """Whether the engine finds `answer` equal to `gold` within the time that is left.
 
-        What the question took is subtracted from `engine_time`; when none is left, or the worker ran out of
-        memory or died, the answer is wrong and `engine_time.gave_up` is set.
+        What the question took, waiting for a free child included, is subtracted from `engine_time`; when none
+        is left, or the child ran out of memory or died, the answer is wrong and `engine_time.gave_up` is set.
+        Waiting for the very first start is not the answer's time.
 
         Raises:
-            RuntimeError: no worker can be started, with the reason.
+            RuntimeError: no engine can be started, with the reason.
         """
         if engine_time.gave_up:
             return False
         engine_time.asked = True
-        with self._slots:
-            worker = self._take()
-            start = time.monotonic()
-            verdict = worker.ask(gold, answer, engine_time.seconds)
-            engine_time.seconds -= time.monotonic() - start
-            engine_time.gave_up = verdict is None or engine_time.seconds <= 0
-            if verdict is None or worker.requests >= REQUESTS_PER_WORKER:
-                worker.stop()
-            else:
-                with self._lock:
-                    self._free.append(worker)
+        self._ready()
+        end = time.monotonic() + engine_time.seconds
+        verdict = None
+        if self._slots.acquire(timeout=max(engine_time.seconds, 0.0)):
+            try:
+                for _ in range(ENGINES):
+                    engine, left = self._ready(), end - time.monotonic()
+                    verdict = engine.ask(gold, answer, left) if left > 0 else None
+                    if verdict is not None or engine.alive:
+                        break  # else the engine died, not the child: ask the spare one
+            finally:
+                self._slots.release()
+        engine_time.seconds = end - time.monotonic()
+        engine_time.gave_up = verdict is None
         return verdict is True
 
-    def _take(self) -> _Worker:
+    def _ready(self) -> _Engine:
+        """An engine that has started: the first one that has, or the first one there is when it has."""
+        self.warm()
         with self._lock:
-            while self._free:
-                worker = self._free.pop()
-                if worker.process.poll() is None:
-                    return worker
-                worker.close_pipes()  # it died while it was idle, for instance by the kernel's OOM killer
-        return _Worker()
+            engines = list(self._engines)
+        engine = next((engine for engine in engines if engine.started.is_set()), engines[0])
+        if not engine.started.wait(START_SECONDS) or engine.error:
+            raise RuntimeError(
+                f"reward_fns: the math-verify worker did not start: {engine.error or 'no sign of life'}"
+            )
+        return engine
 
     def close(self) -> None:
-        """Stop the workers; the next question starts a new one."""
+        """Stop the engines; the next question starts new ones."""
         with self._lock:
-            workers, self._free = self._free, []
-        for worker in workers:
-            worker.stop()
+            engines, self._engines = self._engines, []
+        for engine in engines:
+            engine.stop()
 
-    def forget_workers(self) -> None:
-        """After a fork: the workers belong to the parent, and so may the state of our locks."""
-        workers = self._free
+    def forget_engines(self) -> None:
+        """After a fork: the engines belong to the parent, and so may the state of our locks."""
+        engines = self._engines
         self.__init__()
-        for worker in workers:
-            worker.close_pipes()
-            worker.process.returncode = 0  # not our child: nothing to wait for
+        for engine in engines:
+            engine.process.stdin.close()
+            engine.process.stdout.close()
+            engine.process.returncode = 0  # not our child: nothing to wait for
 
 
 ENGINE = SymbolicEngine()
-os.register_at_fork(after_in_child=ENGINE.forget_workers)
+os.register_at_fork(after_in_child=ENGINE.forget_engines)
 atexit.register(ENGINE.close)

@@ -1,9 +1,6 @@
 """Unicode mathematics as LaTeX: signs, Greek, superscripts, full-width digits, odd spaces, control bytes."""
 
-import re
-
 _SUPERSCRIPTS = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
-_SUPERSCRIPT_RUN = re.compile(f"[{_SUPERSCRIPTS}]+")
 _FRACTIONS = {
     "\u00bd": (1, 2),
     "\u2153": (1, 3),
@@ -59,15 +56,23 @@ _TABLE = str.maketrans(
         **{chr(0x3B1 + k): f"\\{name} " for k, name in enumerate(_GREEK.split()) if name != "-"},
     }
 )
-_PLAIN = re.compile(r"[ -~\n]*")
+_PLAIN = frozenset(map(chr, range(32, 127))) | {"\n"}
 
 
 def unicode_to_latex(text: str) -> str:
     """The text in LaTeX as far as we know its characters; others stay. Superscript 12 becomes `^{12}`."""
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.issuperset(text):
         return text
-    return _SUPERSCRIPT_RUN.sub(_exponent, text).translate(_TABLE)
+    return _without_superscripts(text).translate(_TABLE)
 
 
-def _exponent(match: re.Match) -> str:
-    return "^{" + "".join(str(_SUPERSCRIPTS.index(char)) for char in match.group()) + "}"
+def _without_superscripts(text: str) -> str:
+    out: list[str] = []
+    raised = False
+    for char in text:
+        digit = _SUPERSCRIPTS.find(char)
+        if (digit >= 0) != raised:
+            raised = not raised
+            out.append("^{" if raised else "}")
+        out.append(str(digit) if digit >= 0 else char)
+    return "".join(out) + "}" * raised

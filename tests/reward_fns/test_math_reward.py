@@ -147,7 +147,7 @@ RESPONSES = [
     # Listing everything earns nothing
     ("3", "answer: 1 or 2 or 3", 0, "1or 2or 3"),
     ("3", "It is 1, 2, or 3", 0, "1,2,or 3"),
-    ("3", "The answer is $1$, $2$ or $3$.", 0, "1,2,3"),
+    ("3", "The answer is $1$, $2$ or $3$.", 0, "1,2or 3"),
     ("3", "<answer>1 2 3</answer>", 0, "1 2 3"),
     # A thought is no answer
     ("42", "<think>\\boxed{42}</think> I do not know.", 0, ""),

@@ -1,0 +1,131 @@
+"""Words around a number in a sentence that make it no answer, or another number."""
+
+from reward_fns.latex_tokens import is_word, tokens_of, word_set
+
+# A sentence with one of them denies or doubts something; we do not find out what.
+DENYING_WORDS = word_set(
+    """not never neither nor cannot wrong incorrect incorrectly false untrue impossible doubt doubtful unlikely
+    without except unless anything hardly scarcely mistaken mistake mistakenly error nope isn wasn aren don doesn
+    didn can't couldn wouldn shouldn won hasn haven hadn isnt wasnt arent dont doesnt didnt cant couldnt wouldnt
+    shouldnt wont no differs unable unsure unknown unclear rejected reject rejecting ruled exclude excluded excluding contradiction"""
+)
+# Before a number they make it a bound (`more than 5`, `at least 5`, `up to 5`).
+_BOUNDING = word_set(
+    """than least most over under above below beyond exceed exceeds exceeding exceeded nearly almost between within
+    minimum maximum toward towards past until till barely greater less fewer smaller larger"""
+)
+_BOUNDING_PAIRS = frozenset(
+    [("up", "to"), ("close", "to"), ("equal", "than"), ("short", "of"), ("shy", "of"), ("upwards", "of")]
+    + [("next", "to"), ("near", "to"), ("from", "to"), ("bounded", "by"), ("upward", "of"), ("lieu", "of")]
+    + [("instead", "of"), ("other", "than"), ("out", "of"), ("compared", "to"), ("far", "from")]
+    + [("different", "from"), ("distinct", "from"), ("unequal", "to"), ("apart", "from"), ("aside", "from")]
+)
+_ALTERNATIVES = frozenset(["or", "either", "versus", "vs"])
+# Directly before a number they make another number of it (`minus 3`, `twice 3`), or a label (`step 3`).
+_CHANGING = word_set(
+    """minus negative root twice double triple thrice half log ln sine cosine step case part question problem
+    example figure table section chapter equation exercise no number attempt remainder modulo mod"""
+)
+_CHANGING_OF = word_set(
+    """root square cube half third quarter fourth fifth tenth twice double triple reciprocal inverse negative
+    opposite percent logarithm factorial multiple multiples power powers factor divisor fraction sine cosine
+    tangent absolute complement"""
+)
+_DOUBTS = word_set("maybe perhaps possibly alternatively otherwise either potentially conceivably")
+# Between a bounding word and its number.
+_LIGHT = word_set("the a an of to be is equal exactly about only just or")
+_NUMERALS = word_set(
+    """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety"""
+)
+# Words that, behind a number, make another number of it.
+NUMBER_WORDS = _NUMERALS | word_set(
+    """hundred hundreds thousand thousands million millions billion billions trillion trillions quadrillion dozen
+    dozens score scores gross pair pairs couple couples half halves third thirds quarter quarters fourth fourths
+    fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths
+    thousandth thousandths millionth millionths tens squared cubed squares cubes root factorial point dot plus
+    minus times over divided multiplied choose mod modulo percent percentage pct power powers exponent raised
+    base fold myriad lakh lakhs crore crores k kilo mega giga ish odd something twos threes fours fives sixes
+    sevens eights nines st nd rd th x pi e radical log"""
+) - {
+    "score",
+    "scores",
+    "times",
+    "over",
+    "base",
+    "odd",
+    "squares",
+    "cubes",
+    "quarter",
+    "quarters",
+    "power",
+    "powers",
+}
+# The same if a number follows: `3 times 4`, `3 over 4`.
+_JOINING = word_set("times over to by through and or plus minus divided multiplied")
+_FRACTIONS = word_set("half halves third thirds quarter quarters fourth fourths fifth fifths tenth tenths")
+
+
+def words_of(text: str) -> list[str]:
+    """The words in lower case, without the commands of LaTeX; the `n't` of a verb is gone (`isn`)."""
+    return [token.lower() for token in tokens_of(text) if is_word(token)]
+
+
+def denies(text: str) -> bool:
+    """Whether a sentence denies or doubts something, or has a negated verb."""
+    if "n't" in text or "n\u2019t" in text or "give up" in text or "gave up" in text:
+        return True
+    return not DENYING_WORDS.isdisjoint(words_of(text))
+
+
+def bounds_what_follows(before: str) -> bool:
+    """Whether the words directly before a number make it a bound, another number or a label."""
+    words = words_of(before[-80:])
+    if words and (words[-1] in _CHANGING or (words[-1] == "of" and words[-2:-1] and words[-2] in _CHANGING_OF)):
+        return True
+    for index in range(len(words) - 1, max(len(words) - 5, -1), -1):
+        word = words[index]
+        if word in _BOUNDING or (index and (words[index - 1], word) in _BOUNDING_PAIRS):
+            return True
+        if word not in _LIGHT:
+            return False
+    return False
+
+
+def offers_alternatives(before: str) -> bool:
+    """Whether an `or` or `either` stands before a number, behind another number."""
+    words = words_of(before)
+    has_number = any(char.isdigit() for char in before)
+    if has_number and not _DOUBTS.isdisjoint(words):
+        return True
+    first = next((index for index, word in enumerate(words) if word in _ALTERNATIVES), None)
+    if first is None:
+        return False
+    return words[first] == "either" or has_number
+
+
+def is_taken_back(after: str) -> bool:
+    """Whether what follows an answer offers another one or takes it back: `Or 6.`, `possibly 6`, `Actually, 6`."""
+    words = words_of(after[:200])
+    if words[:1] and words[0] in ("or", "actually", "wait", "no", "alternatively", "correction", "sorry", "oops"):
+        return True
+    return any(char.isdigit() for char in after[:200]) and not _DOUBTS.isdisjoint(words[:4])
+
+
+def changes_number(after: str) -> bool:
+    """Whether the words directly behind a number make another number of it: `dozen`, `and a half`, `or so`."""
+    tokens = [
+        token.lower() for token in tokens_of(after[:60]) if token not in (" ", "*", "$", "\\)", "\\]", "-")
+    ]
+    if not tokens or not is_word(tokens[0]):
+        return False
+    first, following = tokens[0], tokens[1:4]
+    if first in NUMBER_WORDS:
+        return True
+    if first in ("and", "plus") and following and not _FRACTIONS.isdisjoint(following):
+        return True
+    if first in ("or", "to", "give") or (first == "at" and following[:1] in (["most"], ["least"])):
+        return True
+    if first in _JOINING and following:
+        return following[0][0].isdigit() or following[0] in _NUMERALS or following[:2] == ["the", "power"]
+    return first in ("if", "unless") or (first == "is" and not DENYING_WORDS.isdisjoint(following))
