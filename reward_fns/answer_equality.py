@@ -12,7 +12,13 @@ from reward_fns.answer_relation import (
 )
 from reward_fns.answer_structure import Parts, read_parts, without_outer_parentheses
 from reward_fns.answer_text import canonical_text, clean_answer, plain_words
-from reward_fns.exact_number import numbers_equal, read_labelled_number, read_number, time_of_day, with_decimal_point
+from reward_fns.exact_number import (
+    numbers_equal,
+    read_labelled_number,
+    read_number,
+    time_of_day,
+    with_decimal_point,
+)
 from reward_fns.expression_equality import chain_is_consistent, expressions_equal, relations_proportional
 from reward_fns.latex_tokens import tokens_of
 from reward_fns.symbolic_engine import EngineTime

@@ -46,7 +46,7 @@ def accepted_answers(ground_truth: object) -> list[str]:
         raise ValueError(
             f"ground_truth must be a string, a number or a list of them, not {ground_truth!r:.80}"
         )
-    return [str(gold) for gold in answers]
+    return [str(gold).encode("utf-8", "replace").decode() for gold in answers]
 
 
 def grade_response(

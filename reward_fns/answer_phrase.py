@@ -4,8 +4,8 @@ import re2
 
 from reward_fns.answer_text import clean_answer
 from reward_fns.exact_number import read_number
-from reward_fns.formula_pieces import LINE_END, one_line, pieces_of
-from reward_fns.sentence import changes_number, denies, is_taken_back
+from reward_fns.formula_pieces import LINE_END, Piece, one_line, pieces_of
+from reward_fns.sentence import bounds_what_follows, changes_number, denies, is_condition, is_taken_back
 
 # A model that repeats itself for pages: the answer is near the end of these.
 _MAX_PHRASE_CHARS = 400
@@ -31,7 +31,8 @@ def last_phrase(text: str) -> str | None:
     if match:
         start, end = match.start(), match.end()
         begin = max(text.rfind(sign, 0, start) for sign in (". ", "! ", "? ", "\n"))
-        if denies(text[max(begin, start - _MAX_SENTENCE_CHARS, 0) : start]) or text[end : end + 1] == "?":
+        before = text[max(begin, start - _MAX_SENTENCE_CHARS, 0) : start]
+        if denies(before) or is_condition(before) or text[end : end + 1] == "?":
             return ""
     elif "A" in text and (labels := list(_LINE_LABEL.finditer(text))):
         end = labels[-1].end()
@@ -53,6 +54,8 @@ def _start_of_sentence(text: str) -> str | None:
     sentence = sentence.strip(_LIGHT)
     if not sentence:
         return None
+    if bounds_what_follows(_words_before_number(pieces, line)):
+        return ""
     if stop and is_taken_back(line[stop.end :].lstrip(_LIGHT + LINE_END)):
         return ""
     if not any(piece.kind in ("number", "formula") for piece in pieces):
@@ -106,3 +109,9 @@ def _adds_quantity(after: str) -> bool:
         if piece.kind == "word" and piece.text.lower() in ("because", "since", "as"):
             return False
     return False
+
+
+def _words_before_number(pieces: list[Piece], line: str) -> str:
+    """What stands before the first number or formula."""
+    first = next((piece for piece in pieces if piece.kind in ("number", "formula", "end")), None)
+    return line[: first.start] if first else ""

@@ -18,6 +18,8 @@ _ANGLES = frozenset(
     ["\\angle", "\\triangle", "\\overline", "\\vec", "\\hat", "\\bar", "\\tilde", "\\widehat"]
 )
 _GEOMETRY = frozenset(["\\frac", "{", "}", "/", ":", "|", "_", "(", ")", " ", "^", "\\overline", "\\angle"])
+_SHORT_NAMES = frozenset(["sum", "ans", "max", "min", "lcm", "gcd", "day", "age", "row", "the"])
+_NO_NAMES = DENYING_WORDS | {"bound", "bounds", "lower", "upper", "least", "most", "than", "limit", "guess"}
 _GREEK_END = frozenset(["\\pi"])
 
 
@@ -84,8 +86,8 @@ def is_name(text: str, *, lenient: bool = False) -> bool:
     if all(is_word(token) or token in (".", "'", "-") for token in words):
         if len(words) == 1 and (len(words[0]) == 1 or (words[0].isupper() and len(words[0]) <= 5)):
             return True
-        long_word = any(len(word) >= 3 for word in words)
-        return long_word and len(words) <= _NAME_WORDS and DENYING_WORDS.isdisjoint(map(str.lower, words))
+        long_word = any(len(word) >= 4 or word.lower() in _SHORT_NAMES for word in words)
+        return long_word and len(words) <= _NAME_WORDS and _NO_NAMES.isdisjoint(map(str.lower, words))
     return _is_symbol(tokens)
 
 

@@ -48,7 +48,7 @@ _SYNONYMS = {
     "\\degree": "^{\\circ}",
 }
 _TWO_ARGUMENTS = frozenset(["\\frac", "\\dfrac", "\\tfrac", "\\cfrac", "\\binom", "\\dbinom", "\\tbinom"])
-_FONTS = frozenset(["\\boldsymbol", "\\bm", "\\mathbf", "\\mathit", "\\mathcal", "\\mathsf", "\\emph", "\\boxed", "\\fbox"])
+_FONTS = frozenset(["\\boldsymbol", "\\bm", "\\mathbf", "\\mathit", "\\mathcal", "\\mathsf", "\\emph"])
 _TEXT = frozenset(
     ["\\text", "\\textrm", "\\textbf", "\\textit", "\\textnormal", "\\mathrm", "\\mbox", "\\operatorname"]
     + ["\\rm", "\\textsf", "\\texttt"]

@@ -1,8 +1,8 @@
 """The last `\\boxed{}` of a text; boxes that are joined into one list are one answer."""
 
 from reward_fns.answer_text import canonical_text, clean_answer
-from reward_fns.latex_tokens import is_command, is_word, tokens_of, word_set
-from reward_fns.sentence import DENYING_WORDS, NUMBER_WORDS
+from reward_fns.latex_tokens import is_digits, is_word, tokens_of, word_set
+from reward_fns.sentence import DENYING_WORDS, NUMBER_WORDS, rejects, words_of
 
 _COMMANDS = ("\\boxed", "\\fbox", "\\framebox")
 _MAX_BOXES = 32
@@ -11,14 +11,13 @@ _MAX_GAP_CHARS = 120
 _LIGHT = frozenset(
     ["$", "\\(", "\\)", "\\[", "\\]", ",", ";", "*", " ", "\\quad", "\\qquad", "\\,", "\\;", "\\ "]
 )
+_SPACES = frozenset([" ", "$", "\\(", "\\[", "~", "\\,", "\\;", "\\ ", "\\quad", "&", "{}"])
 _LIGHT |= {"{", "}", "\\text", "\\textbf", "\\mathrm", "~", "\\hspace", "\\mbox", "&", "\\\\"}
 # Words that make the next box another statement.
 _TURNS = word_set(
     """no wait actually correction instead then so thus hence therefore which sorry rather oops but gives giving
     becomes simplifies means implies since because where let check verify recheck finally final"""
 )
-_BEFORE = ("-", "+", "/", "^", "_", "<", ">")
-_BEFORE_COMMANDS = ("\\cdot", "\\times", "\\ne", "\\neq", "\\lt", "\\gt", "\\not=", "\\nsim")
 _EQUALS = word_set("is are was be equal equals to exactly the a answer value")
 
 
@@ -28,18 +27,20 @@ def last_boxed(text: str) -> str | None:
     if not boxes:
         return None
     start, end, content = boxes[-1]
-    run = [content]
+    run, plain = [content], True
     for (before_start, before_end, before), (after_start, _, _) in zip(
         reversed(boxes[:-1]), reversed(boxes[1:]), strict=True
     ):
-        if not _joins(text[before_end:after_start]):
+        gap = text[before_end:after_start]
+        if not _joins(gap):
             break
         run.append(before)
+        plain = plain and not any(map(is_word, tokens_of(gap)))
         start = before_start
     if _is_denied(text, start, end):
         return ""
     run.reverse()
-    if len({canonical_text(clean_answer(part)) for part in run}) == 1:
+    if len(run) == 1 or (plain and len({canonical_text(clean_answer(part)) for part in run}) == 1):
         return _with_continuation(run[-1], text[end : end + 60])
     return ", ".join(run)
 
@@ -80,6 +81,8 @@ def _content(text: str, position: int) -> tuple[str, int] | None:
     if end is None:
         return None
     inner = text[position + 1 : end].strip()
+    while inner.startswith("\\boxed{") and _closing(inner, 6) == len(inner) - 1:
+        inner = inner[7:-1].strip()
     return (inner, end + 1) if inner else None
 
 
@@ -118,33 +121,83 @@ def _joins(gap: str) -> bool:
 
 def _is_denied(text: str, start: int, end: int) -> bool:
     """Whether the box is a part of a larger formula, a strict bound, or what the sentence says it is not."""
-    before = text[max(0, start - 60) : start]
-    attached = before.rstrip(" ")
-    if attached.endswith(("<", ">")) or attached.endswith(_BEFORE_COMMANDS):
-        return not attached.endswith(("=>", "->"))
-    if before.endswith(_BEFORE) and not before.endswith(("--", " -\n")):
+    before, after = text[max(0, start - 80) : start], text[end : end + 80]
+    return _is_operand(before) or _goes_on(after) or _is_rejected(before, after)
+
+
+def _is_operand(before: str) -> bool:
+    """Whether what stands directly before the box makes a formula with it: `-`, `3 +`, `\\sqrt{`, `x <`, `5 or`."""
+    tokens = tokens_of(before)
+    spaced = tokens[-1:] == [" "]
+    tokens = [token for token in tokens if token not in _SPACES]
+    last, previous = (["", "", *tokens])[-1], (["", "", *tokens])[-2]
+    if last in (
+        "^",
+        "_",
+        "<",
+        "\\cdot",
+        "\\times",
+        "\\ne",
+        "\\neq",
+        "\\lt",
+        "\\gt",
+        "\\pm",
+        "\\frac",
+        "\\sqrt",
+    ):
         return True
+    if last in ("+", "/", ">"):
+        return previous not in ("=", "-")
+    if last == "-":
+        return previous != "-" and (not spaced or is_digits(previous) or previous in (")", "}"))
+    if last == "{":
+        opener = previous if previous != "}" else "\\frac"
+        return opener in ("^", "_", "\\frac", "\\sqrt", "\\binom", "\\log", "\\ln")
+    if is_digits(last):
+        return not spaced
+    return last.lower() == "or" and any(map(is_digits, tokens[-6:-1]))
+
+
+def _goes_on(after: str) -> bool:
+    """Whether a formula, another number or a question goes on directly behind the box: `x`, `.5`, `+ 1`, `or 6`."""
+    tokens = tokens_of(after)
+    if not tokens:
+        return False
+    first, following = tokens[0], (tokens[1:2] or [""])[0]
+    if is_digits(first) or (first == "." and is_digits(following)) or first in ("?", "'"):
+        return True
+    if is_word(first) and len(first) <= 2:
+        return True
+    tokens = [token for token in tokens if token not in _LIGHT]
+    first, following = (*tokens, "", "")[:2]
+    if first in ("+", "\\cdot", "\\times", "\\pm") and following:
+        return True
+    return first.lower() in ("or", "vs", "versus") and (is_digits(following) or following == "\\frac")
+
+
+def _is_rejected(before: str, after: str) -> bool:
+    """Whether the words around the box deny it: `is not`, `cannot be`; `is wrong`, `fails`."""
     tokens = [token for token in tokens_of(before) if token not in _LIGHT]
     for token in reversed(tokens):
         word = token.lower()
-        if word in DENYING_WORDS or word == "'t" or (word == "t" and "'" in tokens):
+        if word in DENYING_WORDS or (word == "t" and ("'" in tokens or "\u2019" in tokens)):
             return True
         if word not in _EQUALS:
             break
-    after = [token.lower() for token in tokens_of(text[end : end + 60]) if token not in _LIGHT][:3]
-    return after[:1] in (["is"], ["was"], ["isn"], ["cannot"], ["can"]) and not DENYING_WORDS.isdisjoint(
-        after
+    words = words_of(after.partition("\n\n")[0])
+    return rejects(words[:5]) or (
+        words[:1] in (["is"], ["was"], ["cannot"]) and not DENYING_WORDS.isdisjoint(words[:3])
     )
 
 
 def _with_continuation(content: str, after: str) -> str:
     """The content with what changes it directly behind the box: an exponent, `million`, `dozen`, `percent`."""
-    if after[:1] in ("^", "_", "!") and after[:2] != "! ":
+    if after[:1] in ("^", "_", "!") and after[:2] not in ("! ", "!\n", "!"):
         return content + after[:1] + "?"
     if after.startswith(("\\pi", "\\sqrt", "\\frac", "/")):
         return content + after[:5]
     tokens = [token for token in tokens_of(after) if token not in _LIGHT]
-    if tokens and (tokens[0].lower() in NUMBER_WORDS and len(tokens[0]) > 1):
+    if tokens and tokens[0].lower() in NUMBER_WORDS and len(tokens[0]) > 1:
         return f"{content} {tokens[0]}"
     if tokens[:1] in (["%"], ["\\%"]):
         return f"{content}%"

@@ -21,8 +21,11 @@ from reward_fns.response_format import (
     trailing_chars,
 )
 from reward_fns.settings import check_flag, check_number, reject_unknown
+from reward_fns.symbolic_engine import ENGINE
 
 _NUMBER = re.compile(r"[0-9]")
+
+ENGINE.warm()  # verl imports this file long before the first answer
 
 
 def compute_score(

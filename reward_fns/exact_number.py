@@ -27,7 +27,7 @@ _CURRENCIES = {
     **dict.fromkeys(["$", "US$", "USD"], "dollar"),
     **dict.fromkeys(["\\pounds", "\u00a3"], "pound sterling"),
     **dict.fromkeys(["\u20ac", "EUR"], "euro"),
-    **dict.fromkeys(["\u20b9", "Rs", "Rs.", "Rs .", "INR"], "rupee"),
+    **dict.fromkeys(["\u20b9", "Rs", "INR"], "rupee"),
     "\u00a5": "yen",
 }
 _CURRENCY = r"\$|\\pounds|\x{a3}|\x{20ac}|\x{a5}|\x{20b9}|US\$|USD|EUR|Rs ?\.?|INR"
@@ -118,7 +118,7 @@ def read_number(clean: str) -> ExactNumber | None:
         return None
     names, doubtful = unit
     if found["currency"]:
-        names = _with_currency(_CURRENCIES[found["currency"]], names)
+        names = _with_currency(_CURRENCIES[found["currency"].replace(" ", "").rstrip(".")], names)
         if names is None:
             return None
     return ExactNumber(value, step, percent, names, doubtful, is_value)

@@ -18,6 +18,7 @@ MAX_STEPS = 4_000
 CONTEXT = mpmath.MPContext()
 CONTEXT.dps = DIGITS
 # A sum that is smaller than this part of its terms is zero.
+_VANISHING = CONTEXT.mpf(10) ** -80
 CANCELLED = CONTEXT.mpf(10) ** -100
 ZERO = Fraction(0)
 
@@ -84,6 +85,8 @@ def add(values: list):
             total = checked(total + value)
         return total
     reals = [real(value) for value in values]
+    if max(sizes := [abs(number) for number in reals if number]) * _VANISHING > min(sizes):
+        raise TooLargeError  # a term below the last digit of another
     total = sum(reals)
     if abs(total) <= CANCELLED * max(map(abs, reals)):
         return ZERO

@@ -1,7 +1,7 @@
 """Expressions in LaTeX or plain text as trees, read whole or not at all.
 
 A tree is a tuple: its kind, then its parts. `("number", Fraction)`, `("symbol", name)`, `("constant", "pi")`,
-`("sum", trees)`, `("product", trees)`, `("quotient", a, b)`, `("power", a, b)`, `("root", a, degree)`,
+`("sum", trees)`, `("product", trees)`, `("inverse", a)`, `("quotient", a, b)`, `("power", a, b)`, `("root", a, degree)`,
 `("call", name, a)`, `("log", base or None, a)`, `("factorial", a)`, `("binomial", n, k)`, `("negative", a)`.
 """
 
@@ -12,6 +12,7 @@ from reward_fns.latex_tokens import is_command, is_digits, is_word, tokens_of, w
 MAX_EXPRESSION_CHARS = 600
 MAX_DEPTH = 24
 MAX_DIGITS = 400
+MAX_POSTFIXES = 4
 
 _GREEK = word_set(
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho varrho "
@@ -100,20 +101,20 @@ class _Reader:
         return sign
 
     def product(self, depth: int) -> tuple:
-        """Factors with `*`, `/`, or nothing between them, from left to right."""
-        tree = self.factor(depth)
+        """Factors with `*`, `/`, or nothing between them, from left to right; those behind `/` are inverse."""
+        factors = [self.factor(depth)]
         while True:
             token = self.peek()
             if token in ("*", "\\cdot", "\\times"):
                 self.take()
-                tree = ("product", (tree, self._signed_factor(depth)))
+                factors.append(self._signed_factor(depth))
             elif token in ("/", "\\div"):
                 self.take()
-                tree = ("quotient", tree, self._signed_factor(depth))
+                factors.append(("inverse", self._signed_factor(depth)))
             elif self._starts_factor():
-                tree = self._next_to(tree, depth)
+                self._append_next(factors, depth)
             else:
-                return tree
+                return factors[0] if len(factors) == 1 else ("product", tuple(factors))
 
     def _signed_factor(self, depth: int) -> tuple:
         if self.peek() == "-":
@@ -121,21 +122,19 @@ class _Reader:
             return ("negative", self.factor(depth))
         return self.factor(depth)
 
-    def _next_to(self, tree: tuple, depth: int) -> tuple:
-        """A factor with no sign before it: a product, or the fraction of a mixed number."""
-        if is_digits(self.peek()):
+    def _append_next(self, factors: list[tuple], depth: int) -> None:
+        """A factor with no sign before it: one more, or the fraction of a mixed number."""
+        last = factors[-1]
+        if is_digits(self.peek()) and (last[0] != "power" or not self.after_space[self.index]):
             # `2^6 3^5` is a product; `x2`, `2 3` and `(x+1)2` may be anything.
-            if tree[0] not in ("power", "product") or not self.after_space[self.index]:
-                raise NotUnderstoodError
-            last = tree[1][-1] if tree[0] == "product" else tree
-            if last[0] != "power":
-                raise NotUnderstoodError
+            raise NotUnderstoodError
         factor = self.factor(depth)
-        if tree[0] == "number" and factor[0] == "quotient" and factor[1][0] == factor[2][0] == "number":
-            if tree[1].denominator != 1 or factor[1][1] >= factor[2][1]:
+        if last[0] == "number" and factor[0] == "quotient" and factor[1][0] == factor[2][0] == "number":
+            if last[1].denominator != 1 or factor[1][1] >= factor[2][1]:
                 raise NotUnderstoodError
-            return ("sum", (tree, factor))
-        return ("product", (tree, factor))
+            factors[-1] = ("sum", (last, factor))
+        else:
+            factors.append(factor)
 
     def _starts_factor(self) -> bool:
         token = self.peek()
@@ -155,8 +154,12 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise NotUnderstoodError
         tree = self.base(depth + 1)
+        count = 0
         while (token := self.peek()) in ("^", "!"):
             self.take()
+            count += 1
+            if count > MAX_POSTFIXES:
+                raise NotUnderstoodError
             if token == "!":
                 if self.peek() == "!":
                     raise NotUnderstoodError
@@ -259,12 +262,12 @@ class _Reader:
         return ("power", tree, power) if power else tree
 
     def _bare_argument(self, depth: int) -> tuple:
-        argument = self.factor(depth + 1)
+        factors = [self.factor(depth + 1)]
         while self._starts_factor() and self.peek()[1:] not in _CALLS and self.peek() not in ("(", "["):
-            argument = self._next_to(argument, depth + 1)
+            self._append_next(factors, depth + 1)
         if self.peek() in ("/", "(", "["):
             raise NotUnderstoodError  # `\sin x/2` and `\sin x(y)` may be either
-        return argument
+        return factors[0] if len(factors) == 1 else ("product", tuple(factors))
 
     def _atom(self, depth: int) -> tuple:
         """A number, a symbol with its subscript and primes, or a constant."""

@@ -59,7 +59,9 @@ def point_values(clean: str) -> tuple | None:
         renew_budget()
         if not _has_symbols(tree):
             return (_value_at(tree, 0),)
-        return tuple(_value_at(tree, point) for point in range(POINTS))
+        # The steps of a floor are told apart by large values alone.
+        first = POINTS if "\\lfloor" in clean or "\\lceil" in clean else 0
+        return tuple(_value_at(tree, first + point) for point in range(POINTS))
 
 
 def _value_at(tree: tuple, point: int):
@@ -166,8 +168,13 @@ def _evaluate(tree: tuple, point: int):
     if kind == "sum":
         return add([_evaluate(term, point) for term in tree[1]])
     if kind == "product":
-        one, other = (_evaluate(factor, point) for factor in tree[1])
-        return multiply(one, other)
+        value = Fraction(1)
+        for factor in tree[1]:
+            if factor[0] == "inverse":
+                value = divide(value, _evaluate(factor[1], point))
+            else:
+                value = multiply(value, _evaluate(factor, point))
+        return value
     if kind == "quotient":
         return divide(_evaluate(tree[1], point), _evaluate(tree[2], point))
     if kind == "power":
@@ -191,6 +198,8 @@ def _symbol(name: str, point: int) -> Fraction:
     for char in name:
         seed = (seed * 131 + ord(char)) % 1_000_003
     value = Fraction(340 + seed % 1009 * 4 + 1, 997)
+    if point >= POINTS:
+        value, point = value * 1000, point - POINTS
     return -value if point >= POSITIVE_POINTS and (seed // 7 + point) % 2 else value
 
 

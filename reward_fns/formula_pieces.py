@@ -25,6 +25,9 @@ _OPERATORS |= {
 }
 _BRACKETS = frozenset(["(", ")", "[", "]", "{", "}", "\\{", "\\}", "\\left", "\\right"])
 _CURRENCIES = frozenset(["$", "\\$", "\u20ac", "\u00a3", "\u20b9"])
+_FUNCTION_WORDS = frozenset(
+    ["sqrt", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "begin", "pmatrix"]
+)
 _ARTICLES = frozenset(["a", "A", "I"])
 
 
@@ -97,7 +100,7 @@ class _Cutter:
             return "number", 2
         if token in _CURRENCIES:
             return "currency", 1
-        if token in (".", "!") and (following in ("", " ", LINE_END, "*", "$", '"', ")") or token == "."):
+        if token in (".", "!") and (following in ("", " ", LINE_END, "*", "$", '"', ")")):
             attached = is_digits(before or "x") or before in (")", "}", "!")
             return ("operator" if token == "!" and attached else "end"), 1
         if token in (",", ";"):
@@ -112,7 +115,9 @@ class _Cutter:
             return "bracket", 1
         if is_word(token):
             attached = is_digits(before or "x") or before in (")", "}")
-            single = len(token) == 1 and (token not in _ARTICLES or attached) and following != "'"
+            single = (
+                len(token) == 1 and (token not in _ARTICLES or attached) and "'" not in (before, following)
+            )
             return ("letter" if single or (attached and len(token) <= 3) else "word"), 1
         return "mark", 1
 
@@ -161,7 +166,12 @@ class _Cutter:
             return 0
         for inner in range(index + 1, stop):
             token = self.tokens[inner]
-            if token == LINE_END or (is_word(token) and len(token) > 3 and not self._in_text(inner)):
+            if token == LINE_END or (
+                is_word(token)
+                and len(token) > 3
+                and token not in _FUNCTION_WORDS
+                and not self._in_text(inner)
+            ):
                 return 0
         return stop + 1 - index
 

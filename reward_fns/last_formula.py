@@ -4,10 +4,16 @@ from reward_fns.answer_text import clean_answer
 from reward_fns.exact_number import read_number
 from reward_fns.formula_pieces import LINE_END, Piece, one_line, pieces_of
 from reward_fns.latex_tokens import is_command, is_digits, is_word, tokens_of
-from reward_fns.sentence import bounds_what_follows, changes_number, denies, is_taken_back, offers_alternatives
+from reward_fns.sentence import (
+    bounds_what_follows,
+    changes_number,
+    denies,
+    is_taken_back,
+    offers_alternatives,
+)
 
 # Where a formula is looked for: the end of the text.
-MAX_CHARS = 4000
+MAX_CHARS = 2000
 _RELATIONS = frozenset("=<>\u2264\u2265\u2260")
 _LIGHT_SIGNS = "*_`\"' \t"
 
@@ -25,16 +31,20 @@ def last_formula(text: str) -> str | None:
     first, last = _run(pieces, last)
     start, end = pieces[first].start, pieces[last].end
     before, after = _sentence(pieces, joined, first, last)
-    if denies(before) or denies(after) or bounds_what_follows(before) or offers_alternatives(before):
+    # A result such as `24 - 17 = 7` stands for itself in a sentence that tells who did not play.
+    calculated = "=" in joined[start:end]
+    if denies(before, weak=not calculated) or denies(after, weak=not calculated, at_start=True):
+        return None
+    if bounds_what_follows(before) or offers_alternatives(before):
         return None
     tail = joined[end:]
-    if "?" in after[-1:] or denies(tail[:400]) or is_taken_back(tail):
+    if "?" in after[-1:] or denies(tail[len(after) :][:400]) or is_taken_back(tail):
         return None
     run = _without_fringe(joined[start:end])
     with_unit = _with_unit(run, after)
     if with_unit is None:
         return None
-    quantity = _earlier_quantity(pieces, first)
+    quantity = None if calculated or pieces[first].kind == "operator" else _earlier_quantity(pieces, first)
     if quantity is not None:
         return joined[quantity:start] + with_unit
     return with_unit
@@ -78,7 +88,8 @@ def _run(pieces: list[Piece], index: int) -> tuple[int, int]:
             before.kind == "word"
             and before.text in ("or", "and")
             and first > 1
-            and pieces[first - 2].kind in ("number", "formula", "comma")
+            and pieces[first - 2 - (pieces[first - 2].kind == "comma")].kind
+            in ("number", "formula", "bracket")
         ):
             first -= 1 if pieces[first - 2].kind == "comma" else 2
         else:
@@ -115,15 +126,13 @@ def _value_of_calculation(run: str) -> str:
     if run.count("=") == 0 or any(sign in run for sign in ("$ ", "<", ">", "\\le", "\\ge", "\\ne")):
         return run
     left, _, value = run.rpartition("=")
+    if left[:1] in ("/", "*", "+"):
+        return value.strip() or run  # the start of the calculation has units
     tokens = [token for token in tokens_of(left) if token != " "]
     for index, token in enumerate(tokens):
         if is_word(token):
-            neighbours = [tokens[k] for k in (index - 1, index + 1) if 0 <= k < len(tokens)]
-            times = (
-                token in ("x", "X")
-                and len(neighbours) == 2
-                and all(n[0] in "0123456789().$" for n in neighbours)
-            )
+            following = tokens[index + 1] if index + 1 < len(tokens) else ""
+            times = token in ("x", "X") and index and following[:1] in frozenset("0123456789($.")
             if not times and not (index and is_digits(tokens[index - 1]) and len(token) > 1):
                 return run
         elif is_command(token) and token not in ("\\times", "\\cdot", "\\div", "\\frac"):

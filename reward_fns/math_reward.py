@@ -9,6 +9,9 @@ counts.
 
 from reward_fns.answer_grade import grade_response
 from reward_fns.settings import check_flag, check_number, reject_unknown
+from reward_fns.symbolic_engine import ENGINE
+
+ENGINE.warm()  # verl imports this file long before the first answer
 
 
 def compute_score(

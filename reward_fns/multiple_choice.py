@@ -47,7 +47,8 @@ def letter_of_last_sentence(text: str) -> str | None:
         return None
     line = lines[-1].strip(" *_")
     if len(line) <= 12 and (letter := named_letter(line)):
-        return letter
+        before = [other for other in lines[:-1] if other.strip()][-1:]
+        return None if before and denies(before[0]) and letter in words_in_capitals(before[0]) else letter
     sentences = [part for part in line.replace("!", ".").replace("?", "?.").split(".") if part.strip(" *_")]
     if not sentences or "?" in sentences[-1] or denies(sentences[-1]):
         return None
@@ -63,7 +64,9 @@ def letter_of_last_sentence(text: str) -> str | None:
         if (
             (before == "(" and after == ")")
             or (before.lower() in _CHOOSING and (not after or not is_word(after)))
-            or (after.lower() == "is" and tokens[index + 2 : index + 3] in (["correct"], ["right"], ["valid"]))
+            or (
+                after.lower() == "is" and tokens[index + 2 : index + 3] in (["correct"], ["right"], ["valid"])
+            )
         ):
             found.append(token)
         elif token not in "AI":
@@ -100,3 +103,8 @@ def _without_prefix(letter: str, text: str) -> str:
     while (match := _OPTION_PREFIX.match(text)) and match.group(1) == letter:
         text = text[match.end() :]
     return text.strip()
+
+
+def words_in_capitals(text: str) -> set[str]:
+    """The single capital letters of a text."""
+    return {token for token in tokens_of(text) if len(token) == 1 and token in LETTERS}

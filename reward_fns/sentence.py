@@ -1,23 +1,46 @@
 """Words around a number in a sentence that make it no answer, or another number."""
 
+from itertools import pairwise
+
 from reward_fns.latex_tokens import is_word, tokens_of, word_set
 
 # A sentence with one of them denies or doubts something; we do not find out what.
 DENYING_WORDS = word_set(
     """not never neither nor cannot wrong incorrect incorrectly false untrue impossible doubt doubtful unlikely
-    without except unless anything hardly scarcely mistaken mistake mistakenly error nope isn wasn aren don doesn
-    didn can't couldn wouldn shouldn won hasn haven hadn isnt wasnt arent dont doesnt didnt cant couldnt wouldnt
-    shouldnt wont no differs unable unsure unknown unclear rejected reject rejecting ruled exclude excluded excluding contradiction"""
+    without except unless anything hardly scarcely mistaken mistake mistakenly error nope isn wasn aren doesn
+    didn couldn wouldn shouldn hasn haven hadn isnt wasnt arent dont doesnt didnt cant couldnt wouldnt shouldnt
+    wont no differ differs unable unsure unknown unclear rejected reject rejecting ruled exclude excluded
+    excluding contradiction might suppose supposing assume assuming pretend imagine forgot forgetting guess
+    guessing claims claimed says said"""
+)
+_REJECTING = word_set(
+    """wrong incorrect incorrectly false untrue impossible doubt doubtful unlikely mistake mistaken fails fail
+    failed scratch kidding contradiction contradicts"""
+)
+_REJECTING_PAIRS = frozenset(
+    [("give", "up"), ("gave", "up"), ("rule", "out"), ("ruled", "out"), ("is", "too")]
+)
+# Directly before "the answer is" they make it a condition, or another one's answer.
+_CONDITIONS = word_set(
+    "if suppose supposing assume assuming whether unless says said claims claimed pretend imagine"
 )
 # Before a number they make it a bound (`more than 5`, `at least 5`, `up to 5`).
 _BOUNDING = word_set(
     """than least most over under above below beyond exceed exceeds exceeding exceeded nearly almost between within
-    minimum maximum toward towards past until till barely greater less fewer smaller larger"""
+    toward towards past until till barely but greater less fewer smaller larger"""
 )
 _BOUNDING_PAIRS = frozenset(
     [("up", "to"), ("close", "to"), ("equal", "than"), ("short", "of"), ("shy", "of"), ("upwards", "of")]
     + [("next", "to"), ("near", "to"), ("from", "to"), ("bounded", "by"), ("upward", "of"), ("lieu", "of")]
-    + [("instead", "of"), ("other", "than"), ("out", "of"), ("compared", "to"), ("far", "from")]
+    + [
+        ("instead", "of"),
+        ("other", "than"),
+        ("out", "of"),
+        ("compared", "to"),
+        ("far", "from"),
+        ("minimum", "of"),
+        ("maximum", "of"),
+    ]
     + [("different", "from"), ("distinct", "from"), ("unequal", "to"), ("apart", "from"), ("aside", "from")]
 )
 _ALTERNATIVES = frozenset(["or", "either", "versus", "vs"])
@@ -61,6 +84,10 @@ NUMBER_WORDS = _NUMERALS | word_set(
     "power",
     "powers",
 }
+# Behind a number they make it an answer for some cases, or not all of it.
+_CONDITIONAL_ENDS = word_set(
+    "if unless only when whenever assuming provided vs versus else otherwise out mil mils bn mn bil bio tn fails"
+)
 # The same if a number follows: `3 times 4`, `3 over 4`.
 _JOINING = word_set("times over to by through and or plus minus divided multiplied")
 _FRACTIONS = word_set("half halves third thirds quarter quarters fourth fourths fifth fifths tenth tenths")
@@ -71,17 +98,41 @@ def words_of(text: str) -> list[str]:
     return [token.lower() for token in tokens_of(text) if is_word(token)]
 
 
-def denies(text: str) -> bool:
-    """Whether a sentence denies or doubts something, or has a negated verb."""
-    if "n't" in text or "n\u2019t" in text or "give up" in text or "gave up" in text:
+def denies(text: str, *, weak: bool = True, at_start: bool = False) -> bool:
+    """Whether a sentence denies or doubts something.
+
+    `weak` counts every negated verb (`did not play`) too; without it only those near the number: the last words
+    of what stands before it, or with `at_start` the first of what stands behind.
+    """
+    words = words_of(text)
+    if rejects(words):
         return True
-    return not DENYING_WORDS.isdisjoint(words_of(text))
+    if not weak:
+        words = words[:2] if at_start else words[-3:]
+    return not DENYING_WORDS.isdisjoint(words) or (weak and ("n't" in text or "n\u2019t" in text))
+
+
+def rejects(words: list[str]) -> bool:
+    """Whether the words say that something is wrong."""
+    return not _REJECTING.isdisjoint(words) or not _REJECTING_PAIRS.isdisjoint(pairwise(words))
+
+
+def is_condition(before: str) -> bool:
+    """Whether the words directly before "the answer is" make it a condition or a quotation."""
+    words = [
+        word
+        for word in words_of(before[-60:])
+        if word not in ("the", "that", "final", "correct", "his", "her")
+    ]
+    return not _CONDITIONS.isdisjoint(words[-1:])
 
 
 def bounds_what_follows(before: str) -> bool:
     """Whether the words directly before a number make it a bound, another number or a label."""
     words = words_of(before[-80:])
-    if words and (words[-1] in _CHANGING or (words[-1] == "of" and words[-2:-1] and words[-2] in _CHANGING_OF)):
+    if words and (
+        words[-1] in _CHANGING or (words[-1] == "of" and words[-2:-1] and words[-2] in _CHANGING_OF)
+    ):
         return True
     for index in range(len(words) - 1, max(len(words) - 5, -1), -1):
         word = words[index]
@@ -107,7 +158,20 @@ def offers_alternatives(before: str) -> bool:
 def is_taken_back(after: str) -> bool:
     """Whether what follows an answer offers another one or takes it back: `Or 6.`, `possibly 6`, `Actually, 6`."""
     words = words_of(after[:200])
-    if words[:1] and words[0] in ("or", "actually", "wait", "no", "alternatively", "correction", "sorry", "oops"):
+    if rejects(words[:12]):
+        return True
+    if words[:1] == ["but"] and any(char.isdigit() for char in after[:80]):
+        return True
+    if words[:1] and words[0] in (
+        "or",
+        "actually",
+        "wait",
+        "no",
+        "alternatively",
+        "correction",
+        "sorry",
+        "oops",
+    ):
         return True
     return any(char.isdigit() for char in after[:200]) and not _DOUBTS.isdisjoint(words[:4])
 
@@ -121,11 +185,15 @@ def changes_number(after: str) -> bool:
         return False
     first, following = tokens[0], tokens[1:4]
     if first in NUMBER_WORDS:
+        return not (first in ("pair", "pairs") and following[:1] == ["of"])
+    if first == "and" and following[:1] in (["change"], ["counting"], ["more"], ["some"]):
         return True
     if first in ("and", "plus") and following and not _FRACTIONS.isdisjoint(following):
         return True
-    if first in ("or", "to", "give") or (first == "at" and following[:1] in (["most"], ["least"])):
+    if first in ("or", "give") or (first == "at" and following[:1] in (["most"], ["least"])):
         return True
     if first in _JOINING and following:
         return following[0][0].isdigit() or following[0] in _NUMERALS or following[:2] == ["the", "power"]
-    return first in ("if", "unless") or (first == "is" and not DENYING_WORDS.isdisjoint(following))
+    if first in _CONDITIONAL_ENDS or (first == "in" and following[:1] == ["base"]):
+        return True
+    return first == "is" and not DENYING_WORDS.isdisjoint(following)

@@ -137,7 +137,13 @@ def _canonical() -> dict[str, str]:
 
 
 _CANONICAL = _canonical()
-_CURRENCY_SIGNS = {"$": "dollar", "\u20ac": "euro", "\u00a3": "pound sterling", "\u20b9": "rupee", "\u00a5": "yen"}
+_CURRENCY_SIGNS = {
+    "$": "dollar",
+    "\u20ac": "euro",
+    "\u00a3": "pound sterling",
+    "\u20b9": "rupee",
+    "\u00a5": "yen",
+}
 
 
 @lru_cache(maxsize=4096)
