@@ -8,10 +8,9 @@ list is its answer; where it denies the answer, there is none.
 
 from dataclasses import dataclass
 
-from reward_fns.answer_phrase import last_phrase
+from reward_fns.answer_phrase import gives_reason, last_phrase, start_of_sentence
 from reward_fns.boxes import last_boxed
 from reward_fns.last_formula import last_formula
-from reward_fns.sentence import words_of
 
 # Where an answer is looked for: the end of what follows the thought.
 MAX_TAIL_CHARS = 20_000
@@ -101,10 +100,5 @@ def from_statement(text: str) -> str:
         word.isalpha() and (len(word) > 1 or word in "IA") for word in words
     )
     if not is_statement or not any(char.isdigit() for char in text):
-        return text
+        return (start_of_sentence(text) or "") if gives_reason(text) else text
     return last_formula(text) or ""
-
-
-def starts_with_words(text: str) -> bool:
-    """Whether the text has words at all."""
-    return bool(words_of(text))

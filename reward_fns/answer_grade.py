@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reward_fns.answer_equality import Comparison, answers_equal
+from reward_fns.answer_equality import answers_equal
 from reward_fns.answer_extraction import NO_ANSWER, ExtractedAnswer, extract_answer, visible_part
+from reward_fns.answer_phrase import sentence_of_phrase
 from reward_fns.answer_text import canonical_text, clean_answer, plain_words
+from reward_fns.comparison import Comparison
 from reward_fns.exact_number import read_number
 from reward_fns.multiple_choice import gold_letter, letter_of_last_sentence, named_letter, options_of
 from reward_fns.symbolic_engine import EngineTime
@@ -76,12 +78,13 @@ def grade_response(
     engine_time = EngineTime(engine_seconds)
     comparison = Comparison(engine_time, rel_tol, require_value)
     letter = named_letter(extracted.text) if letters or options else None
+    quotes = [extracted.text]
+    if options and extracted.source == "phrase":
+        quotes.append(sentence_of_phrase(visible_part(response)))
     if extracted.source == "none":
         correct = False
     elif letters:
-        correct = (
-            letter in letters if letter else _quotes_option(letters, options, extracted.text, comparison)
-        )
+        correct = letter in letters if letter else _quotes_option(letters, options, quotes, comparison)
     else:
         text = options.get(letter, extracted.text) if letter else extracted.text
         correct = _any_equal(golds, text, comparison)
@@ -93,13 +96,18 @@ def _any_equal(golds: list[str], answer: str, comparison: Comparison) -> bool:
     return any(answers_equal(gold, answer, comparison) for gold in golds)
 
 
-def _quotes_option(letters: set[str], options: dict[str, str], answer: str, comparison: Comparison) -> bool:
-    """Whether the answer is the text of a right option, and not word for word that of a wrong one."""
-    text = canonical_text(clean_answer(answer))
-    verbatim = {letter for letter, option in options.items() if canonical_text(clean_answer(option)) == text}
+def _quotes_option(
+    letters: set[str], options: dict[str, str], quotes: list[str], comparison: Comparison
+) -> bool:
+    """Whether an answer is the text of a right option, and not word for word that of a wrong one.
+
+    `quotes` are the answer and the sentence it stands in, of which either may be the option.
+    """
+    texts = {canonical_text(clean_answer(quote)) for quote in quotes} - {""}
+    verbatim = {letter for letter, option in options.items() if canonical_text(clean_answer(option)) in texts}
     if verbatim:
         return not verbatim.isdisjoint(letters)
-    return _any_equal([options[gold] for gold in letters if gold in options], answer, comparison)
+    return _any_equal([options[gold] for gold in letters if gold in options], quotes[0], comparison)
 
 
 def _letter_at_the_end(response: str) -> ExtractedAnswer:

@@ -16,7 +16,10 @@ _PHRASE = re2.compile(
 )
 _LINE_LABEL = re2.compile(r"(?m)^[ \t*]*A[*]*:[ \t*]*")
 _OPTION_LABEL = re2.compile(r"(?m)^[ \t*]*B[*]*:")
-_CLAUSE = re2.compile(r" (?:because|since|as) ")
+# What may follow an answer and say why, or what it is not.
+_CLAUSE = re2.compile(
+    r",? \(?(?:because|since|as|which|where) |,? \((?:[a-z]|not )|, (?:and )?not [0-9$\\]|, rather than "
+)
 _KEYS = ("answer", "option", "choice")
 _LIGHT = " *_~\t"
 
@@ -26,13 +29,13 @@ def last_phrase(text: str) -> str | None:
     lower = text.lower()
     match = None
     if any(key in lower for key in _KEYS):
-        for match in _PHRASE.finditer(text):
-            pass
+        match = next(iter(list(_PHRASE.finditer(text))[-1:]), None)
     if match:
         start, end = match.start(), match.end()
-        begin = max(text.rfind(sign, 0, start) for sign in (". ", "! ", "? ", "\n"))
+        begin = max(text.rfind(sign, 0, start + 1) for sign in (". ", "! ", "? ", "\n"))
         before = text[max(begin, start - _MAX_SENTENCE_CHARS, 0) : start]
-        if denies(before) or is_condition(before) or text[end : end + 1] == "?":
+        clause = before[max(map(before.rfind, ",;:")) + 1 :]
+        if denies(clause) or is_condition(before) or text[end : end + 1] == "?":
             return ""
     elif "A" in text and (labels := list(_LINE_LABEL.finditer(text))):
         end = labels[-1].end()
@@ -40,11 +43,19 @@ def last_phrase(text: str) -> str | None:
             return None
     else:
         return None
-    return _start_of_sentence(text[end : end + _MAX_PHRASE_CHARS])
+    return start_of_sentence(text[end : end + _MAX_PHRASE_CHARS])
 
 
-def _start_of_sentence(text: str) -> str | None:
-    """The answer at the start of the rest of a sentence: its formulas, its number with its unit, or all of it."""
+def sentence_of_phrase(text: str) -> str:
+    """All of the line behind the last phrase, as an answer quotes an option; "" if there is no phrase."""
+    ends = [match.end() for match in _PHRASE.finditer(text[-2 * _MAX_PHRASE_CHARS :])]
+    return text[-2 * _MAX_PHRASE_CHARS :][ends[-1] :].partition("\n")[0].strip(_LIGHT) if ends else ""
+
+
+def start_of_sentence(text: str) -> str | None:
+    """The answer at the start of the rest of a sentence: its formulas, its number with its unit, or all of
+    it.
+    """
     line = one_line(text.lstrip(_LIGHT + "\n"))
     pieces = pieces_of(line)
     stop = next((piece for piece in pieces if piece.kind == "end"), None)
@@ -59,16 +70,18 @@ def _start_of_sentence(text: str) -> str | None:
     if stop and is_taken_back(line[stop.end :].lstrip(_LIGHT + LINE_END)):
         return ""
     if not any(piece.kind in ("number", "formula") for piece in pieces):
-        return sentence
+        return _CLAUSE.split(sentence, maxsplit=1)[0]
     if denies(_CLAUSE.split(sentence, maxsplit=1)[0]):
         return ""
-    run = []
+    run: list[Piece] = []
     for piece in pieces:
         if piece.kind == "end" or (
             piece.kind in ("word", "mark") and not (run and piece.text in ("or", "and"))
         ):
             if piece.kind == "mark" and not run:
                 continue
+            break
+        if run and piece.start > run[-1].end and _opens_words(pieces, piece):
             break
         if (
             piece.kind == "letter"
@@ -86,8 +99,8 @@ def _start_of_sentence(text: str) -> str | None:
         or not any(piece.kind in ("number", "formula") for piece in run)
     ):
         return sentence
-    after = line[run[-1].end : stop.start if stop else len(line)]
-    if changes_number(after) or _adds_quantity(after) or is_taken_back(_CLAUSE.split(after, maxsplit=1)[0]):
+    after = _CLAUSE.split(line[run[-1].end : stop.start if stop else len(line)], maxsplit=1)[0]
+    if changes_number(after) or _adds_quantity(after) or is_taken_back(after):
         return sentence
     content = line[run[0].start : run[-1].end].rstrip(_LIGHT)
     words = after.lstrip(" *")
@@ -99,19 +112,32 @@ def _start_of_sentence(text: str) -> str | None:
     return content
 
 
+def _opens_words(pieces: list[Piece], bracket: Piece) -> bool:
+    """Whether a bracket holds a remark: `5 (five)`."""
+    following = pieces[pieces.index(bracket) + 1 :][:1]
+    return bracket.text == "(" and bool(following) and following[0].kind == "word"
+
+
 def _adds_quantity(after: str) -> bool:
-    """Whether another number follows behind `and`, `or` or a comma: `3 boys and 5 girls`."""
-    pieces = pieces_of(after)[:5]
-    for index, piece in enumerate(pieces[:-1]):
-        joins = piece.kind == "comma" or piece.text.lower() in ("and", "or", "plus", "minus")
-        if joins and pieces[index + 1].kind in ("number", "formula", "currency"):
-            return True
-        if piece.kind == "word" and piece.text.lower() in ("because", "since", "as"):
-            return False
-    return False
+    """Whether another number follows near: `3 boys and 5 girls`, `3 to 5`, `3 for every 5`, `3 weeks 2
+    days`.
+    """
+    pieces = pieces_of(after)[:3]
+    if (
+        pieces
+        and pieces[0].kind == "word"
+        and pieces[0].text.lower() in ("because", "since", "as", "so", "which")
+    ):
+        return False
+    return any(piece.kind in ("number", "formula") for piece in pieces)
 
 
 def _words_before_number(pieces: list[Piece], line: str) -> str:
     """What stands before the first number or formula."""
     first = next((piece for piece in pieces if piece.kind in ("number", "formula", "end")), None)
     return line[: first.start] if first else ""
+
+
+def gives_reason(text: str) -> bool:
+    """Whether an answer in a tag or line is followed by its reason: `7, since 6 is not prime`."""
+    return any(word in text for word in (" because ", " since "))

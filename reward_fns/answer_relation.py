@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from reward_fns.latex_tokens import is_command, is_digits, is_word, tokens_of
-from reward_fns.sentence import DENYING_WORDS
+from reward_fns.sentence import CHANGING_WORDS, DENYING_WORDS
 
 _OPENING = frozenset(["(", "[", "{", "\\{"])
 _CLOSING = frozenset([")", "]", "}", "\\}"])
@@ -19,7 +19,11 @@ _ANGLES = frozenset(
 )
 _GEOMETRY = frozenset(["\\frac", "{", "}", "/", ":", "|", "_", "(", ")", " ", "^", "\\overline", "\\angle"])
 _SHORT_NAMES = frozenset(["sum", "ans", "max", "min", "lcm", "gcd", "day", "age", "row", "the"])
-_NO_NAMES = DENYING_WORDS | {"bound", "bounds", "lower", "upper", "least", "most", "than", "limit", "guess"}
+_NO_NAMES = (
+    DENYING_WORDS
+    | {"bound", "bounds", "lower", "upper", "least", "most", "than", "limit", "guess"}
+    | CHANGING_WORDS
+)
 _GREEK_END = frozenset(["\\pi"])
 
 
@@ -33,7 +37,7 @@ class Relation:
 
 @lru_cache(maxsize=4096)
 def read_relation(clean: str) -> Relation | None:
-    """The relation that the whole text is, or None if there is no sign outside brackets or a term is empty."""
+    """The relation that the whole text is; None without a sign outside brackets, or with an empty term."""
     terms: list[list[str]] = [[]]
     signs: list[str] = []
     depth = 0
@@ -70,6 +74,8 @@ def is_name(text: str, *, lenient: bool = False) -> bool:
     tokens = tokens_of(text)
     if not tokens:
         return False
+    if len(tokens) == 3 and tokens[0] == tokens[2] == "|" and tokens[1].isupper() and len(tokens[1]) == 2:
+        return True
     if lenient and all(
         token in _GEOMETRY or is_digits(token) or (is_word(token) and token.isupper()) for token in tokens
     ):
@@ -145,7 +151,7 @@ def mirrored(relation: Relation) -> Relation | None:
 
 
 def interval_of(relation: Relation) -> tuple[str, str] | None:
-    """The name and the set that a relation allows it: `-2 \\le x < 7` is `x` and `[-2,7)`. None for others."""
+    """The name and the set that a relation allows it: `-2 \\le x < 7` is `x` and `[-2,7)`; else None."""
     terms, signs = relation.terms, relation.signs
     if len(signs) == 1 and signs[0] == "in":
         return (terms[0], terms[1]) if is_name(terms[0]) else None

@@ -15,7 +15,8 @@ _SPACES = frozenset([" ", "$", "\\(", "\\[", "~", "\\,", "\\;", "\\ ", "\\quad",
 _LIGHT |= {"{", "}", "\\text", "\\textbf", "\\mathrm", "~", "\\hspace", "\\mbox", "&", "\\\\"}
 # Words that make the next box another statement.
 _TURNS = word_set(
-    """no wait actually correction instead then so thus hence therefore which sorry rather oops but gives giving
+    """no wait actually correction instead then so thus hence therefore which sorry rather oops but gives
+    giving
     becomes simplifies means implies since because where let check verify recheck finally final"""
 )
 _EQUALS = word_set("is are was be equal equals to exactly the a answer value")
@@ -126,7 +127,9 @@ def _is_denied(text: str, start: int, end: int) -> bool:
 
 
 def _is_operand(before: str) -> bool:
-    """Whether what stands directly before the box makes a formula with it: `-`, `3 +`, `\\sqrt{`, `x <`, `5 or`."""
+    """Whether what stands directly before the box makes a formula with it: `-`, `3 +`, `\\sqrt{`, `x <`, `5
+    or`.
+    """
     tokens = tokens_of(before)
     spaced = tokens[-1:] == [" "]
     tokens = [token for token in tokens if token not in _SPACES]
@@ -159,7 +162,9 @@ def _is_operand(before: str) -> bool:
 
 
 def _goes_on(after: str) -> bool:
-    """Whether a formula, another number or a question goes on directly behind the box: `x`, `.5`, `+ 1`, `or 6`."""
+    """Whether a formula, another number or a question goes on directly behind the box: `x`, `.5`, `+ 1`, `or
+    6`.
+    """
     tokens = tokens_of(after)
     if not tokens:
         return False
@@ -191,7 +196,7 @@ def _is_rejected(before: str, after: str) -> bool:
 
 
 def _with_continuation(content: str, after: str) -> str:
-    """The content with what changes it directly behind the box: an exponent, `million`, `dozen`, `percent`."""
+    """The content with what changes it directly behind the box: an exponent, `million`, `dozen`, `%`."""
     if after[:1] in ("^", "_", "!") and after[:2] not in ("! ", "!\n", "!"):
         return content + after[:1] + "?"
     if after.startswith(("\\pi", "\\sqrt", "\\frac", "/")):

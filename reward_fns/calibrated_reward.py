@@ -8,7 +8,7 @@ the last tag, true arithmetic (off unless asked for), and in calibrated mode the
 correct)^2.
 """
 
-import re
+import math
 
 from reward_fns.answer_grade import grade_response
 from reward_fns.arithmetic_claims import true_claims
@@ -23,9 +23,19 @@ from reward_fns.response_format import (
 from reward_fns.settings import check_flag, check_number, reject_unknown
 from reward_fns.symbolic_engine import ENGINE
 
-_NUMBER = re.compile(r"[0-9]")
+# By how much a wrong answer with arithmetic stays below a right one.
+_LEAST_GAP = 1e-6
+_DIGITS = frozenset("0123456789")
 
 ENGINE.warm()  # verl imports this file long before the first answer
+
+
+def paid_claims(claims: int, weight: float, room: float) -> int:
+    """How many claims are paid so that their sum stays below `room`, where a right answer begins."""
+    claims = int(claims)
+    while claims > 0 and weight * claims >= room - _LEAST_GAP:
+        claims -= 1
+    return claims
 
 
 def compute_score(
@@ -66,7 +76,8 @@ def compute_score(
         tag_weight: for each opening and each closing tag that occurs once.
         trailing_penalty, max_trailing_penalty: taken off for each character after the last tag, and at most.
         arithmetic, arithmetic_weight, max_arithmetic_claims: whether different true claims such as `3 * 4 =
-            12` pay, how much each, and how many at most.
+            12` pay, how much each, and how many at most. In a wrong answer they pay only what keeps its
+            sum below `correctness_weight`, the least that a right answer gets.
         brier_weight: for 1 - (confidence - correct)^2.
         missing_confidence: what to assume where none is stated; None pays nothing (published: 0.5).
         last_number, rel_tol, timeout_s: as in `math_reward`.
@@ -114,18 +125,21 @@ def compute_score(
     correct = float(grade.correct)
     tags = format_tags(calibrated)
     penalty = min(trailing_penalty * trailing_chars(response, tags), max_trailing_penalty)
-    claims = min(true_claims(response), max_arithmetic_claims) if arithmetic else 0
     stated = stated_confidence(response) if calibrated else None
     confidence = missing_confidence if stated is None else stated
     brier = 1.0 - (confidence - correct) ** 2 if calibrated and confidence is not None else 0.0
     components = {
         "correctness": correctness_weight * correct,
-        "number_present": number_weight * bool(_NUMBER.search(tag_content(response, "answer") or "")),
+        "number_present": number_weight * (not _DIGITS.isdisjoint(tag_content(response, "answer") or "")),
         "strict_format": format_weight * is_strict(response, tags),
-        "tag_count": tag_weight * tags_once(response, tags) - penalty,
-        "arithmetic": arithmetic_weight * claims,
+        "tag_count": max(tag_weight * tags_once(response, tags) - penalty, 0.0),
+        "arithmetic": 0.0,
         "calibration": brier_weight * brier,
     }
+    if arithmetic:
+        claims = min(true_claims(response), max_arithmetic_claims)
+        room = math.inf if correct else correctness_weight - sum(components.values())
+        components["arithmetic"] = arithmetic_weight * paid_claims(claims, arithmetic_weight, room)
     return {
         "score": float(sum(components.values())),
         "acc": correct,

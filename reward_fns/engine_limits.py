@@ -9,10 +9,10 @@ MAX_SMALL = 200
 MAX_DIGITS = 60
 
 _COMMANDS = word_set(
-    "frac sqrt binom cdot times div pi infty sum prod int iint oint lim to ln log lg exp sin cos tan cot sec csc "
-    "arcsin arccos arctan sinh cosh tanh max min gcd lcm alpha beta gamma delta epsilon varepsilon zeta eta theta "
-    "kappa lambda mu nu xi rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi "
-    "Psi Omega hbar lfloor rfloor lceil rceil vec hat bar circ begin end"
+    """frac sqrt binom cdot times div pi infty sum prod int iint oint lim to ln log lg exp sin cos tan cot
+    sec csc arcsin arccos arctan sinh cosh tanh max min gcd lcm alpha beta gamma delta epsilon
+    varepsilon zeta eta theta kappa lambda mu nu xi rho sigma tau upsilon phi varphi chi psi omega Gamma
+    Delta Theta Lambda Xi Sigma Phi Psi Omega hbar lfloor rfloor lceil rceil vec hat bar circ begin end"""
 )
 _WORDS = word_set(
     "sin cos tan ln log exp sqrt pi arcsin arccos arctan max min gcd lcm pmatrix bmatrix matrix array"
@@ -60,7 +60,7 @@ def _is_small(tokens: list[str]) -> bool:
             return False  # a number in another base, which the engine would read as its digits
         if token in ("^", "_"):
             inside = _script(tokens, index + 1)
-            if token == "^" and "^" in inside:
+            if token == "^" and ("^" in inside or tokens[index + 2 : index + 3] == ["^"]):
                 return False
             if any(is_digits(part) and (len(part) > 3 or int(part) > MAX_SMALL) for part in inside):
                 return False

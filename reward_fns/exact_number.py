@@ -54,7 +54,8 @@ class ExactNumber:
 
     `step` is one unit in the last place of a decimal with at least ROUNDED_DIGITS significant digits, else 0;
     `percent` is true if a percent sign follows; `unit` is the unit's names and powers, empty for none, and
-    `doubtful` says that it may be a variable (`5 m`); `is_value` is false for a fraction that is a whole number.
+    `doubtful` says that it may be a variable (`5 m`); `is_value` is false for a fraction that is a whole
+    number.
     """
 
     value: Fraction
@@ -125,7 +126,9 @@ def read_number(clean: str) -> ExactNumber | None:
 
 
 def _value(found: dict[str, str | None]) -> tuple[Fraction | None, Fraction, str | None, bool]:
-    """The value without sign and scale, one unit in its last place, its power of ten, and whether it is reduced."""
+    """The value without sign and scale, one unit in its last place, its power of ten, and whether it is
+    reduced.
+    """
     step = Fraction(0)
     if decimal := found["decimal"]:
         digits = decimal.replace(",", "").replace(" ", "")
@@ -222,10 +225,29 @@ def time_of_day(clean: str) -> int | None:
 
 
 def with_decimal_point(clean: str) -> ExactNumber | None:
-    """The number that `1000,99` is where a comma is the decimal sign; None if it may have groups of thousands."""
+    """The number that `1000,99` is where a comma is the decimal sign; None if it may have groups of
+    thousands.
+    """
     whole, comma, decimals = clean.rstrip(" $").partition(",")
     if not comma or not whole.lstrip("-").isdecimal() or not decimals.isdecimal() or not clean.isascii():
         return None
     if len(decimals) == 3 and 1 <= len(whole.lstrip("-")) <= 3 and whole != "0":
         return None
     return read_number(f"{whole}.{decimals}")
+
+
+_BASE_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_BASED = re2.compile(r"\(?([0-9A-Z]{1,60})\)? ?_ ?\{? ?\(? ?(?:base )?([0-9]{1,2}|[a-z]{3,6}) ?\)? ?\}?")
+
+
+def read_based(clean: str) -> tuple[str, int] | None:
+    """Digits and base of `204_5`, `(204)_{5}`, `204_{five}`, or None."""
+    match = _BASED.fullmatch(clean) if len(clean) <= 80 and clean[:1] in "(0123456789" else None
+    if not match or not match.group(1)[0].isdecimal():
+        return None
+    base = match.group(2)
+    if not base.isdecimal():
+        if base not in _BASE_WORDS:
+            return None
+        return match.group(1), _BASE_WORDS.index(base) + 2
+    return match.group(1), int(base)

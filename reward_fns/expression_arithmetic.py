@@ -38,6 +38,11 @@ def renew_budget() -> None:
     _budget[0] = MAX_STEPS
 
 
+def out_of_budget() -> bool:
+    """Whether the expression has spent what it may."""
+    return _budget[0] < 0
+
+
 def spend(steps: int) -> None:
     """Raise TooLargeError when an expression has cost more than it may."""
     _budget[0] -= steps

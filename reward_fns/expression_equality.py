@@ -1,9 +1,10 @@
 """Whether two expressions are equal: by their values, with their units, and last by the symbolic engine."""
 
+import itertools
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from reward_fns.answer_relation import Relation
+from reward_fns.comparison import Comparison
 from reward_fns.engine_limits import fits_engine
 from reward_fns.exact_number import ExactNumber, read_number
 from reward_fns.expression_arithmetic import TooLargeError
@@ -19,18 +20,18 @@ from reward_fns.latex_tokens import is_word, tokens_of
 from reward_fns.symbolic_engine import ENGINE
 from reward_fns.units import read_unit
 
-if TYPE_CHECKING:
-    from reward_fns.answer_equality import Comparison
-
 _DIRECTIONS = {"<": 1, "<=": 1, ">": -1, ">=": -1}
 
 
-def expressions_equal(gold: str, answer: str, comparison: "Comparison") -> bool:
-    """Whether two expressions without relations and parts have the same value, and the same unit if both have one.
+def expressions_equal(gold: str, answer: str, comparison: Comparison) -> bool:
+    """Whether two expressions without relations and parts have the same value, and the same unit if both have
+    one.
 
     With `require_value` an answer to a number must be a number. What is too large is wrong.
     """
     comparison.engine_time.asked = True
+    if gold.isalpha() and gold.isupper() and len(gold) > 1:
+        return False  # `ABC` is a name or a sequence, not a product
     gold_text, gold_unit = split_unit(gold)
     answer_text, answer_unit = split_unit(answer)
     if gold_unit and answer_unit and gold_unit != answer_unit:
@@ -90,7 +91,9 @@ def split_unit(clean: str) -> tuple[str, frozenset[tuple[str, int]]]:
 
 
 def relations_proportional(gold: Relation, answer: Relation) -> bool:
-    """Whether two equations or inequalities with one sign each differ by a factor alone: `2y = 4x+2`, `y = 2x+1`."""
+    """Whether two equations or inequalities with one sign each differ by a factor alone: `2y = 4x+2`, `y =
+    2x+1`.
+    """
     sign, other = gold.signs[0], answer.signs[0]
     try:
         sides = [point_values(text) for text in (*gold.terms, *answer.terms)]
@@ -123,7 +126,7 @@ def chain_is_consistent(terms: tuple[str, ...], signs: tuple[str, ...], *, close
             known.append((text, values))
         elif closed:
             return False
-    return all(_close(*pair) for pair in zip(known, known[1:], strict=False))
+    return all(_close(*pair) for pair in itertools.pairwise(known))
 
 
 def _close(one: tuple[str, tuple], other: tuple[str, tuple]) -> bool:

@@ -1,34 +1,21 @@
 """Expressions in LaTeX or plain text as trees, read whole or not at all.
 
 A tree is a tuple: its kind, then its parts. `("number", Fraction)`, `("symbol", name)`, `("constant", "pi")`,
-`("sum", trees)`, `("product", trees)`, `("inverse", a)`, `("quotient", a, b)`, `("power", a, b)`, `("root", a, degree)`,
-`("call", name, a)`, `("log", base or None, a)`, `("factorial", a)`, `("binomial", n, k)`, `("negative", a)`.
+`("sum", trees)`, `("product", trees)`, `("inverse", a)`, `("quotient", a, b)`, `("power", a, b)`, `("root",
+a, degree)`, `("call", name, a)`, `("log", base or None, a)`, `("factorial", a)`, `("binomial", n, k)`,
+`("negative", a)`.
 """
 
 from fractions import Fraction
 
-from reward_fns.latex_tokens import is_command, is_digits, is_word, tokens_of, word_set
+from reward_fns.expression_atoms import ACCENTS, CALLS, GREEK, AtomReader, NotUnderstoodError
+from reward_fns.latex_tokens import is_command, is_digits, is_word, tokens_of
 
 MAX_EXPRESSION_CHARS = 600
 MAX_DEPTH = 24
-MAX_DIGITS = 400
 MAX_POSTFIXES = 4
 
-_GREEK = word_set(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho varrho "
-    "sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega hbar "
-    "ell"
-)
-_CALLS = word_set("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh exp ln lg log")
-_PLAIN_NAMES = _CALLS | {"pi", "sqrt", "theta", "alpha", "beta", "gamma", "lambda", "phi", "mu", "omega"}
-_ACCENTS = frozenset(["\\vec", "\\hat", "\\bar", "\\tilde", "\\overline"])
 _CLOSING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}"}
-# Letters that stand for a function when a parenthesis follows.
-_FUNCTION_LETTERS = frozenset("fgF")
-
-
-class NotUnderstoodError(Exception):
-    """The text is no expression that we can read."""
 
 
 def parse_expression(clean: str) -> tuple:
@@ -46,37 +33,8 @@ def parse_expression(clean: str) -> tuple:
     return tree
 
 
-class _Reader:
-    """Recursive descent with one token of look-ahead; spaces matter between numbers alone."""
-
-    def __init__(self, tokens: list[str]) -> None:
-        self.tokens: list[str] = []
-        self.after_space: list[bool] = []
-        space = False
-        for token in tokens:
-            if token == " ":
-                space = True
-                continue
-            known = token in _PLAIN_NAMES
-            for part in [token] if known or not is_word(token) else _letters(token):
-                self.tokens.append("\\" + part if known else part)
-                self.after_space.append(space)
-                space = False
-        self.index = 0
-        self.bars = 0
-
-    def peek(self) -> str | None:
-        return self.tokens[self.index] if self.index < len(self.tokens) else None
-
-    def take(self) -> str:
-        if self.index >= len(self.tokens):
-            raise NotUnderstoodError
-        self.index += 1
-        return self.tokens[self.index - 1]
-
-    def expect(self, token: str) -> None:
-        if self.take() != token:
-            raise NotUnderstoodError
+class _Reader(AtomReader):
+    """Recursive descent."""
 
     def sum(self, depth: int) -> tuple:
         if depth > MAX_DEPTH:
@@ -101,7 +59,7 @@ class _Reader:
         return sign
 
     def product(self, depth: int) -> tuple:
-        """Factors with `*`, `/`, or nothing between them, from left to right; those behind `/` are inverse."""
+        """Factors with `*`, `/`, or nothing between them; those behind `/` are inverse."""
         factors = [self.factor(depth)]
         while True:
             token = self.peek()
@@ -143,10 +101,10 @@ class _Reader:
         if token in ("(", "[", "{") or is_word(token) or is_digits(token):
             return True
         return is_command(token) and (
-            token[1:] in _GREEK
-            or token[1:] in _CALLS
+            token[1:] in GREEK
+            or token[1:] in CALLS
             or token in ("\\frac", "\\sqrt", "\\binom", "\\pi", "\\lfloor", "\\lceil")
-            or token in _ACCENTS
+            or token in ACCENTS
         )
 
     def factor(self, depth: int) -> tuple:
@@ -175,7 +133,7 @@ class _Reader:
         if self.peek() in ("{", "("):
             return self._group(depth)
         sign = self.take() if self.peek() in ("-", "+") else ""
-        tree = self._atom(depth)
+        tree = self.atom(depth)
         if self.peek() == "^":
             raise NotUnderstoodError
         return ("negative", tree) if sign == "-" else tree
@@ -211,9 +169,9 @@ class _Reader:
             return ("quotient" if token == "\\frac" else "binomial", first, second)
         if token == "\\sqrt":
             return self._root(depth)
-        if token is not None and token[1:] in _CALLS and token[0] == "\\":
+        if token is not None and token[1:] in CALLS and token[0] == "\\":
             return self._call(depth)
-        return self._atom(depth)
+        return self.atom(depth)
 
     def _braced(self, depth: int) -> tuple:
         if self.peek() != "{":
@@ -230,7 +188,7 @@ class _Reader:
         return ("root", self._group(depth), degree)
 
     def _call(self, depth: int) -> tuple:
-        """`\\sin x`, `\\sin^2 x`, `\\log_2 x`; without parentheses what is multiplied next is the argument."""
+        """`\\sin x`, `\\sin^2 x`, `\\log_2 x`; without parentheses the argument is what is multiplied."""
         name = self.take()[1:]
         base = power = None
         while self.peek() in ("_", "^"):
@@ -263,90 +221,8 @@ class _Reader:
 
     def _bare_argument(self, depth: int) -> tuple:
         factors = [self.factor(depth + 1)]
-        while self._starts_factor() and self.peek()[1:] not in _CALLS and self.peek() not in ("(", "["):
+        while self._starts_factor() and self.peek()[1:] not in CALLS and self.peek() not in ("(", "["):
             self._append_next(factors, depth + 1)
         if self.peek() in ("/", "(", "["):
             raise NotUnderstoodError  # `\sin x/2` and `\sin x(y)` may be either
         return factors[0] if len(factors) == 1 else ("product", tuple(factors))
-
-    def _atom(self, depth: int) -> tuple:
-        """A number, a symbol with its subscript and primes, or a constant."""
-        token = self.take()
-        if is_digits(token) or token == ".":
-            return self._number(token)
-        if token == "\\pi":
-            return ("constant", "pi")
-        if token in _ACCENTS:
-            self.expect("{")
-            name = self.take()
-            self.expect("}")
-            if not is_word(name):
-                raise NotUnderstoodError
-            return ("symbol", f"{token}{name}{self._subscript()}")
-        if is_word(token) or token[1:] in _GREEK:
-            subscript = self._subscript()
-            primes = ""
-            while self.peek() == "'":
-                primes += self.take()
-            name = token + subscript + primes
-            if (primes or token in _FUNCTION_LETTERS) and self.peek() == "(":
-                raise NotUnderstoodError
-            if name in ("e", "i"):
-                return ("constant", name)
-            return ("symbol", name)
-        raise NotUnderstoodError
-
-    def _number(self, token: str) -> tuple:
-        digits = "" if token == "." else token
-        if token != ".":
-            while self._is_group_of_thousands(digits):
-                self.take()
-                digits += self.take()
-        if token == "." or (self.peek() == "." and not self.after_space[self.index]):
-            if token != ".":
-                self.take()
-            fraction = ""
-            if (
-                (following := self.peek()) is not None
-                and is_digits(following)
-                and not self.after_space[self.index]
-            ):
-                fraction = self.take()
-            if not digits and not fraction:
-                raise NotUnderstoodError
-            digits = f"{digits or 0}.{fraction or 0}"
-        if len(digits) > MAX_DIGITS or self.peek() == "_":
-            raise NotUnderstoodError
-        return ("number", Fraction(digits))
-
-    def _is_group_of_thousands(self, digits: str) -> bool:
-        following = self.tokens[self.index : self.index + 2]
-        return (
-            len(following) == 2
-            and following[0] == ","
-            and is_digits(following[1])
-            and len(following[1]) == 3
-            and (len(digits) <= 3 or len(digits) % 3 == 0)
-            and not self.after_space[self.index + 1]
-        )
-
-    def _subscript(self) -> str:
-        if self.peek() != "_":
-            return ""
-        self.take()
-        if self.peek() != "{":
-            return "_" + self.take()
-        self.take()
-        parts = []
-        while (token := self.take()) != "}":
-            if token in ("{", "\\"):
-                raise NotUnderstoodError
-            parts.append(token)
-        return "_" + "".join(parts)
-
-
-def _letters(word: str) -> list[str]:
-    """A product of letters; a longer word is no mathematics."""
-    if len(word) > 4:
-        raise NotUnderstoodError
-    return list(word)

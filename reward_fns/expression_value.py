@@ -1,19 +1,21 @@
 """Whether two expressions are the same function: their values at a few points, exact where they are rational.
 
 An expression is evaluated, never simplified, so the time is that of its operations. Sizes are bounded before
-they grow: a tower of powers or a huge factorial is refused by its size. Rational values stay fractions, others
-have 120 digits. Two different expressions of a hundred characters that agree to that many digits at every
-point are not written by chance.
+they grow: a tower of powers or a huge factorial is refused by its size. Rational values stay fractions,
+others have 120 digits. Two different expressions of a hundred characters that agree to that many digits at
+every point are not written by chance.
 """
 
 import threading
 from fractions import Fraction
 from functools import lru_cache
+from hashlib import sha256
 
 from mpmath.libmp.libhyper import NoConvergence
 
 from reward_fns.expression_arithmetic import (
     CONTEXT,
+    TooLargeError,
     UndefinedError,
     add,
     binomial,
@@ -23,6 +25,7 @@ from reward_fns.expression_arithmetic import (
     is_complex,
     multiply,
     negative,
+    out_of_budget,
     power,
     real,
     renew_budget,
@@ -30,13 +33,16 @@ from reward_fns.expression_arithmetic import (
     snapped,
     spend,
 )
-from reward_fns.expression_parser import NotUnderstoodError, parse_expression
+from reward_fns.expression_atoms import NotUnderstoodError
+from reward_fns.expression_parser import parse_expression
 
 # Two values agree if they differ by less than this part of themselves.
 _AGREE = CONTEXT.mpf(10) ** -95
 # Values of the symbols: positive at the first points, of either sign at the others.
 POINTS = 8
 POSITIVE_POINTS = 5
+
+_SCALES = (1, 1, 1, 40, 1000, 1, 40, 1000)
 
 # mpmath's constants are cached without a lock.
 _LOCK = threading.Lock()
@@ -68,6 +74,11 @@ def _value_at(tree: tuple, point: int):
     try:
         value = _evaluate(tree, point)
     except (UndefinedError, ZeroDivisionError, ValueError, NoConvergence, OverflowError):
+        return None
+    except TooLargeError:
+        # Large values of the symbols may be too large for an expression that is not.
+        if _SCALES[point % POINTS] == 1 or out_of_budget():
+            raise
         return None
     return value if isinstance(value, Fraction) or CONTEXT.isfinite(value) else None
 
@@ -193,14 +204,14 @@ def _evaluate(tree: tuple, point: int):
 
 @lru_cache(maxsize=1024)
 def _symbol(name: str, point: int) -> Fraction:
-    """Another fraction for each name and point, from 0.3 to 4.4, of either sign at the last points."""
-    seed = 7919 * (point + 1)
-    for char in name:
-        seed = (seed * 131 + ord(char)) % 1_000_003
-    value = Fraction(340 + seed % 1009 * 4 + 1, 997)
+    """Another fraction for each name and point: small, of some tens, or of some thousands, and of either
+    sign.
+    """
+    seed = int.from_bytes(sha256(f"{point} {name}".encode("utf-8", "replace")).digest()[:8], "big")
+    value = Fraction(100_003 + seed % 1_000_003, 300_007) * _SCALES[point % POINTS]
     if point >= POINTS:
-        value, point = value * 1000, point - POINTS
-    return -value if point >= POSITIVE_POINTS and (seed // 7 + point) % 2 else value
+        value *= 1000
+    return -value if point % POINTS >= POSITIVE_POINTS and (seed >> 40) % 4 else value
 
 
 def _constant(name: str):

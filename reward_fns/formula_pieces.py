@@ -107,6 +107,8 @@ class _Cutter:
             return "comma", 1
         if token == "*":
             return ("mark" if self._is_bold(index) else "operator"), 1
+        if token == "'" and is_digits(before) and is_digits(following):
+            return "operator", 1
         if token in ("`", '"', "#"):
             return "mark", 1
         if token in _OPERATORS:
@@ -153,8 +155,8 @@ class _Cutter:
     def _dollars(self, index: int) -> int:
         """The length of `$...$` if it is a formula; 0 where the dollar is a currency.
 
-        The closing dollar has no digit behind it and, unless the opening one has, no space before it; a formula
-        has no words and does not go over a line.
+        The closing dollar has no digit behind it and, unless the opening one has, no space before it; a
+        formula has no words and does not go over a line.
         """
         stop = self.next_place("$", index + 1)
         spaced = self.at(index + 1) == " "

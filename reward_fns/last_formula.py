@@ -1,4 +1,6 @@
-"""The last formula or number of a text: all of it, with what belongs to it, or none if its sentence denies it."""
+"""The last formula or number of a text: all of it, with what belongs to it, or none if its sentence denies
+it.
+"""
 
 from reward_fns.answer_text import clean_answer
 from reward_fns.exact_number import read_number
@@ -19,7 +21,8 @@ _LIGHT_SIGNS = "*_`\"' \t"
 
 
 def last_formula(text: str) -> str | None:
-    """The whole last formula or number, with a unit or scale behind it; None if there is none, or if it is denied.
+    """The whole last formula or number, with a unit or scale behind it; None if there is none, or if it is
+    denied.
 
     Formulas without a digit and without a relation (`$x$`) are names in a sentence and no answer.
     """
@@ -35,13 +38,15 @@ def last_formula(text: str) -> str | None:
     calculated = "=" in joined[start:end]
     if denies(before, weak=not calculated) or denies(after, weak=not calculated, at_start=True):
         return None
-    if bounds_what_follows(before) or offers_alternatives(before):
+    if bounds_what_follows(before, changing=not calculated) or (
+        not calculated and offers_alternatives(before)
+    ):
         return None
     tail = joined[end:]
     if "?" in after[-1:] or denies(tail[len(after) :][:400]) or is_taken_back(tail):
         return None
     run = _without_fringe(joined[start:end])
-    with_unit = _with_unit(run, after)
+    with_unit = _with_unit(run, after, calculated=calculated)
     if with_unit is None:
         return None
     quantity = None if calculated or pieces[first].kind == "operator" else _earlier_quantity(pieces, first)
@@ -140,8 +145,8 @@ def _value_of_calculation(run: str) -> str:
     return value.strip() or run
 
 
-def _with_unit(run: str, after: str) -> str | None:
-    """The run with the unit, percent or scale behind it; None if the words behind make another number of it."""
+def _with_unit(run: str, after: str, *, calculated: bool) -> str | None:
+    """The run with the unit, percent or scale behind it; None if the words there change the number."""
     words = after.lstrip(_LIGHT_SIGNS.replace("'", "")).split(" ")
     for count in (4, 3, 2, 1):
         unit = " ".join(words[:count]).rstrip(".!,;:)*" + LINE_END)
@@ -149,18 +154,17 @@ def _with_unit(run: str, after: str) -> str | None:
             len(words) >= count
             and unit[:1].isalpha()
             and (number := read_number(clean_answer(f"{run} {unit}")))
+        ) and (
+            number.unit
+            or number.percent
+            or unit.split()[0].lower().endswith(("illion", "thousand", "hundred"))
         ):
-            if (
-                number.unit
-                or number.percent
-                or unit.split()[0].lower().endswith(("illion", "thousand", "hundred"))
-            ):
-                return f"{run} {unit}"
-    return None if changes_number(after) else run
+            return f"{run} {unit}"
+    return None if changes_number(after, conditions=not calculated) else run
 
 
 def _earlier_quantity(pieces: list[Piece], first: int) -> int | None:
-    """Where an earlier quantity begins to which the last is added: `5 feet 3 inches`, `3 boys and 5 girls`."""
+    """Where an earlier quantity begins to which the last one is added: `5 feet 3 inches`."""
     index, words = first - 1, 0
     while index >= 0 and pieces[index].kind == "word" and words < 4:
         index -= 1

@@ -38,8 +38,8 @@ def compute_score(
         last_number: whether the last formula or number counts when no answer is marked.
         think_in_prompt: the chat template has already written `<think>`, so the response begins behind it and
             has no answer before `</think>`.
-        require_value: whether a number must be written as one: `17 \times 23` or `\frac{782}{2}` is then wrong.
-        rel_tol: relative tolerance between numbers, as measured quantities need; 0 compares exactly.
+        require_value: whether a number must be written as one: `17 \times 23` or `\frac{782}{2}` is then
+        wrong. rel_tol: relative tolerance between numbers, as measured quantities need; 0 compares exactly.
         timeout_s: seconds the symbolic engine may take for this response; then it is wrong and `timeout` is
             1.
 

@@ -41,7 +41,9 @@ def named_letter(answer: str) -> str | None:
 
 
 def letter_of_last_sentence(text: str) -> str | None:
-    """The letter of a last line that is a letter, or the one that a last sentence chooses: `I think it's (D).`"""
+    """The letter of a last line that is a letter, or the one that a last sentence chooses: `I think it's
+    (D).`
+    """
     lines = text[-600:].strip().splitlines()
     if not lines:
         return None

@@ -6,13 +6,15 @@ from reward_fns.latex_tokens import is_word, tokens_of, word_set
 
 # A sentence with one of them denies or doubts something; we do not find out what.
 DENYING_WORDS = word_set(
-    """not never neither nor cannot wrong incorrect incorrectly false untrue impossible doubt doubtful unlikely
-    without except unless anything hardly scarcely mistaken mistake mistakenly error nope isn wasn aren doesn
-    didn couldn wouldn shouldn hasn haven hadn isnt wasnt arent dont doesnt didnt cant couldnt wouldnt shouldnt
-    wont no differ differs unable unsure unknown unclear rejected reject rejecting ruled exclude excluded
-    excluding contradiction might suppose supposing assume assuming pretend imagine forgot forgetting guess
-    guessing claims claimed says said"""
+    """not never neither nor cannot wrong incorrect incorrectly false untrue impossible doubt doubtful
+    unlikely without except unless anything hardly scarcely mistaken mistake mistakenly error nope isn wasn
+    aren doesn didn couldn wouldn shouldn hasn haven hadn isnt wasnt arent dont doesnt didnt cant couldnt
+    wouldnt shouldnt wont no differ differs unable unsure unknown unclear rejected reject rejecting ruled
+    exclude excluded excluding contradiction might suppose supposing assume assuming pretend imagine forgot
+    forgetting guess
+    guessing claims claimed says said could may"""
 )
+_NEGATIONS = frozenset(["not", "never", "cannot", "nor", "neither"])
 _REJECTING = word_set(
     """wrong incorrect incorrectly false untrue impossible doubt doubtful unlikely mistake mistaken fails fail
     failed scratch kidding contradiction contradicts"""
@@ -26,13 +28,24 @@ _CONDITIONS = word_set(
 )
 # Before a number they make it a bound (`more than 5`, `at least 5`, `up to 5`).
 _BOUNDING = word_set(
-    """than least most over under above below beyond exceed exceeds exceeding exceeded nearly almost between within
+    """than least most over under above below beyond exceed exceeds exceeding exceeded nearly almost between
+    within
     toward towards past until till barely but greater less fewer smaller larger"""
 )
 _BOUNDING_PAIRS = frozenset(
-    [("up", "to"), ("close", "to"), ("equal", "than"), ("short", "of"), ("shy", "of"), ("upwards", "of")]
-    + [("next", "to"), ("near", "to"), ("from", "to"), ("bounded", "by"), ("upward", "of"), ("lieu", "of")]
-    + [
+    [
+        ("up", "to"),
+        ("close", "to"),
+        ("equal", "than"),
+        ("short", "of"),
+        ("shy", "of"),
+        ("upwards", "of"),
+        ("next", "to"),
+        ("near", "to"),
+        ("from", "to"),
+        ("bounded", "by"),
+        ("upward", "of"),
+        ("lieu", "of"),
         ("instead", "of"),
         ("other", "than"),
         ("out", "of"),
@@ -40,19 +53,34 @@ _BOUNDING_PAIRS = frozenset(
         ("far", "from"),
         ("minimum", "of"),
         ("maximum", "of"),
+        ("different", "from"),
+        ("distinct", "from"),
+        ("unequal", "to"),
+        ("apart", "from"),
+        ("aside", "from"),
     ]
-    + [("different", "from"), ("distinct", "from"), ("unequal", "to"), ("apart", "from"), ("aside", "from")]
 )
 _ALTERNATIVES = frozenset(["or", "either", "versus", "vs"])
 # Directly before a number they make another number of it (`minus 3`, `twice 3`), or a label (`step 3`).
 _CHANGING = word_set(
     """minus negative root twice double triple thrice half log ln sine cosine step case part question problem
-    example figure table section chapter equation exercise no number attempt remainder modulo mod"""
+    example figure table section chapter equation exercise no number attempt remainder modulo mod by choose
+    power
+    base add adding subtract subtracting multiply divide plus per every try raised else"""
 )
 _CHANGING_OF = word_set(
     """root square cube half third quarter fourth fifth tenth twice double triple reciprocal inverse negative
     opposite percent logarithm factorial multiple multiples power powers factor divisor fraction sine cosine
     tangent absolute complement"""
+)
+# In a name they make it the name of something else (`twice the answer = 5`).
+CHANGING_WORDS = (_CHANGING | _CHANGING_OF) - word_set(
+    "number no part base power case step question problem fraction factor divisor multiple complement square "
+    "remainder figure table section figure by"
+)
+# Between two numbers they make a ratio, a range or a choice of them.
+_BETWEEN = word_set(
+    "to of for per by divided times over else otherwise then out through until versus vs r remainder"
 )
 _DOUBTS = word_set("maybe perhaps possibly alternatively otherwise either potentially conceivably")
 # Between a bounding word and its number.
@@ -63,12 +91,13 @@ _NUMERALS = word_set(
 )
 # Words that, behind a number, make another number of it.
 NUMBER_WORDS = _NUMERALS | word_set(
-    """hundred hundreds thousand thousands million millions billion billions trillion trillions quadrillion dozen
-    dozens score scores gross pair pairs couple couples half halves third thirds quarter quarters fourth fourths
-    fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths
-    thousandth thousandths millionth millionths tens squared cubed squares cubes root factorial point dot plus
-    minus times over divided multiplied choose mod modulo percent percentage pct power powers exponent raised
-    base fold myriad lakh lakhs crore crores k kilo mega giga ish odd something twos threes fours fives sixes
+    """hundred hundreds thousand thousands million millions billion billions trillion trillions quadrillion
+    dozen dozens score scores gross pair pairs couple couples half halves third thirds quarter quarters fourth
+    fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths tenth tenths hundredth
+    hundredths thousandth thousandths millionth millionths tens squared cubed squares cubes root factorial
+    point dot plus minus times over divided multiplied choose mod modulo percent percentage pct power powers
+    exponent raised base fold myriad remainder lakh lakhs crore crores k kilo mega giga ish odd something twos
+    threes fours fives sixes
     sevens eights nines st nd rd th x pi e radical log"""
 ) - {
     "score",
@@ -86,7 +115,7 @@ NUMBER_WORDS = _NUMERALS | word_set(
 }
 # Behind a number they make it an answer for some cases, or not all of it.
 _CONDITIONAL_ENDS = word_set(
-    "if unless only when whenever assuming provided vs versus else otherwise out mil mils bn mn bil bio tn fails"
+    "if unless only when whenever assuming provided vs versus else otherwise out mil mils bn mn bil tn fails"
 )
 # The same if a number follows: `3 times 4`, `3 over 4`.
 _JOINING = word_set("times over to by through and or plus minus divided multiplied")
@@ -101,15 +130,15 @@ def words_of(text: str) -> list[str]:
 def denies(text: str, *, weak: bool = True, at_start: bool = False) -> bool:
     """Whether a sentence denies or doubts something.
 
-    `weak` counts every negated verb (`did not play`) too; without it only those near the number: the last words
-    of what stands before it, or with `at_start` the first of what stands behind.
+    `weak` counts every negated verb (`did not play`) too; without it only those near the number: the last
+    words of what stands before it, or with `at_start` the first of what stands behind.
     """
     words = words_of(text)
     if rejects(words):
         return True
     if not weak:
-        words = words[:2] if at_start else words[-3:]
-    return not DENYING_WORDS.isdisjoint(words) or (weak and ("n't" in text or "n\u2019t" in text))
+        return not _NEGATIONS.isdisjoint(words[:2] if at_start else words[-2:])
+    return not DENYING_WORDS.isdisjoint(words) or "n't" in text or "n\u2019t" in text
 
 
 def rejects(words: list[str]) -> bool:
@@ -127,10 +156,12 @@ def is_condition(before: str) -> bool:
     return not _CONDITIONS.isdisjoint(words[-1:])
 
 
-def bounds_what_follows(before: str) -> bool:
-    """Whether the words directly before a number make it a bound, another number or a label."""
+def bounds_what_follows(before: str, *, changing: bool = True) -> bool:
+    """Whether the words directly before a number make it a bound, or with `changing` another number or a
+    label.
+    """
     words = words_of(before[-80:])
-    if words and (
+    if (changing and words) and (
         words[-1] in _CHANGING or (words[-1] == "of" and words[-2:-1] and words[-2] in _CHANGING_OF)
     ):
         return True
@@ -149,14 +180,25 @@ def offers_alternatives(before: str) -> bool:
     has_number = any(char.isdigit() for char in before)
     if has_number and not _DOUBTS.isdisjoint(words):
         return True
+    if has_number and not _BETWEEN.isdisjoint(_words_since_number(before)):
+        return True
     first = next((index for index, word in enumerate(words) if word in _ALTERNATIVES), None)
     if first is None:
         return False
     return words[first] == "either" or has_number
 
 
+def _words_since_number(before: str) -> list[str]:
+    """The words between the last number of a text and its end, if they are few, or an `else` among them."""
+    last = max(index for index, char in enumerate(before) if char.isdigit())
+    words = words_of(before[last + 1 :])
+    return words if len(words) <= 2 else [word for word in words if word in ("else", "otherwise")]
+
+
 def is_taken_back(after: str) -> bool:
-    """Whether what follows an answer offers another one or takes it back: `Or 6.`, `possibly 6`, `Actually, 6`."""
+    """Whether what follows an answer offers another one or takes it back: `Or 6.`, `possibly 6`, `Actually,
+    6`.
+    """
     words = words_of(after[:200])
     if rejects(words[:12]):
         return True
@@ -176,8 +218,11 @@ def is_taken_back(after: str) -> bool:
     return any(char.isdigit() for char in after[:200]) and not _DOUBTS.isdisjoint(words[:4])
 
 
-def changes_number(after: str) -> bool:
-    """Whether the words directly behind a number make another number of it: `dozen`, `and a half`, `or so`."""
+def changes_number(after: str, *, conditions: bool = True) -> bool:
+    """Whether the words directly behind a number make another number of it: `dozen`, `and a half`, `or so`.
+
+    With `conditions` also where they make it the answer for some cases alone: `if n is even`.
+    """
     tokens = [
         token.lower() for token in tokens_of(after[:60]) if token not in (" ", "*", "$", "\\)", "\\]", "-")
     ]
@@ -194,6 +239,6 @@ def changes_number(after: str) -> bool:
         return True
     if first in _JOINING and following:
         return following[0][0].isdigit() or following[0] in _NUMERALS or following[:2] == ["the", "power"]
-    if first in _CONDITIONAL_ENDS or (first == "in" and following[:1] == ["base"]):
+    if (conditions and first in _CONDITIONAL_ENDS) or (first == "in" and following[:1] == ["base"]):
         return True
     return first == "is" and not DENYING_WORDS.isdisjoint(following)

@@ -1,9 +1,9 @@
 """Symbolic equality with a deadline that holds in any thread of any process.
 
-sympy can run for minutes on twenty characters, and math-verify's signal-based timeouts work in the main thread
-alone, where verl never calls a reward. So questions go to an engine, a process of its own that forks a child
-for each and lets it die at the deadline. There are two engines, of which one is spare: an engine that dies is
-replaced at once, and another started behind it. All threads of a process share them.
+sympy can run for minutes on twenty characters, and math-verify's signal-based timeouts work in the main
+thread alone, where verl never calls a reward. So questions go to an engine, a process of its own that forks a
+child for each and lets it die at the deadline. There are two engines, of which one is spare: an engine that
+dies is replaced at once, and another started behind it. All threads of a process share them.
 """
 
 import atexit

@@ -1,10 +1,11 @@
-"""The process that runs math-verify's parser and sympy, apart from the trainer, with a child for each question.
+"""The process that runs math-verify's parser and sympy, apart from the trainer, with a child for each
+question.
 
-It loads and warms everything once, then only forks: the child answers, writes one line, and ends. A child that
-reaches its deadline or its memory limit dies alone, so the next question never waits for a start. Requests are
-JSON lines on stdin, `[id, gold, answer, seconds]`; replies are JSON lines on stdout, `[id, verdict]`, with
-true, false, or null for "gave up". It is started as a file, imports nothing of this package, of verl or of
-torch, and ends with its parent: stdin closes, or the parent's id changes.
+It loads and warms everything once, then only forks: the child answers, writes one line, and ends. A child
+that reaches its deadline or its memory limit dies alone, so the next question never waits for a start.
+Requests are JSON lines on stdin, `[id, gold, answer, seconds]`; replies are JSON lines on stdout, `[id,
+verdict]`, with true, false, or null for "gave up". It is started as a file, imports nothing of this package,
+of verl or of torch, and ends with its parent: stdin closes, or the parent's id changes.
 """
 
 import contextlib

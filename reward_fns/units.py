@@ -114,6 +114,15 @@ _FILLERS = word_set(
 )
 
 
+# Before a noun that is counted (`5 distinct values`).
+_ADJECTIVES = word_set(
+    """distinct different positive possible whole real ordered unique consecutive blue red green yellow black
+    white brown pink purple orange hot new old small large big total additional extra prime even integer such
+    correct
+    tennis complete full short long"""
+)
+
+
 def _canonical() -> dict[str, str]:
     names = {alias: name for name, aliases in _ALIASES.items() for alias in [name, *aliases.split()]}
     for name in _PREFIXED_NAMES.split():
@@ -199,6 +208,8 @@ def read_unit(text: str) -> tuple[frozenset[tuple[str, int]], bool] | None:
             if token in "()" and "/" not in tokens and "per" not in tokens:
                 return None
         else:
+            if token.lower() in _ADJECTIVES and _noun_follows(tokens, index):
+                continue
             name, product = _name(token, tokens, index, last)
             if name is None and product is None:
                 if not is_word(token) or token.lower() not in _FILLERS or (last is None and sign == 1):
@@ -244,6 +255,14 @@ def _name(
     if lower in COUNT_NOUNS:
         return lower.removesuffix("s"), None
     return None, None
+
+
+def _noun_follows(tokens: list[str], index: int) -> bool:
+    """Whether a counted noun is the next word, or the one behind another adjective."""
+    words = [token.lower() for token in tokens[index : index + 4] if token != " "]
+    if words[:1] and words[0] in _ADJECTIVES:
+        words = words[1:]
+    return bool(words) and words[0] in COUNT_NOUNS
 
 
 def _power(tokens: list[str], index: int) -> tuple[int | str | None, int]:

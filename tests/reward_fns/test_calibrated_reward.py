@@ -100,13 +100,41 @@ def test_a_chat_template_may_have_opened_the_thought():
 
 
 def test_arithmetic_pays_when_asked_for_and_repetition_does_not():
-    many = CALIBRATED.replace("3 * 4 = 12", " ".join(f"{k} + 1 = {k + 1}," for k in range(30)))
+    many = CALIBRATED.replace("3 * 4 = 12", " ".join(f"{k} + 1 = {k + 1}," for k in range(1, 30)))
     same = CALIBRATED.replace("3 * 4 = 12", "1 + 1 = 2, " * 30)
     assert components(CALIBRATED)["arithmetic"] == 0.0
     assert components(CALIBRATED, arithmetic=True)["arithmetic"] == 0.1
     assert components(many, arithmetic=True)["arithmetic"] == 1.0
     assert components(many, arithmetic=True, max_arithmetic_claims=20)["arithmetic"] == 2.0
     assert components(same, arithmetic=True)["arithmetic"] == 0.1
+
+
+def test_a_claim_that_is_respelled_or_trivial_does_not_pay_again():
+    spelled = CALIBRATED.replace("3 * 4 = 12", "1+1=2, 1+1=2.0, 01+1=2, (1+1)=2, 5+0=5, 7*1=7, 3-3=0")
+    assert components(spelled, arithmetic=True)["arithmetic"] == 0.1
+
+
+def test_a_wrong_answer_with_arithmetic_stays_below_every_right_answer():
+    claims = " ".join(f"{k} * 7 = {7 * k}," for k in range(2, 80))
+    for confidence in ("0", "0.3", "0.9", "1", "none"):
+        for bonus in (10, 78):
+            response = CALIBRATED.replace("3 * 4 = 12", claims).replace("0.9", confidence)
+            wrong = compute_score("test", response, "13", arithmetic=True, max_arithmetic_claims=bonus)
+            assert wrong["acc"] == 0.0
+            assert wrong["score"] < 2.0
+            assert wrong["score"] == pytest.approx(sum(wrong[name] for name in COMPONENTS))
+    # The least that a right answer gets: no form at all, the longest text behind a tag that stands twice.
+    for worst in ("12", "\\boxed{12}</confidence></confidence>" + "x" * 5000):
+        assert compute_score("test", worst, "12", arithmetic=True)["score"] >= 2.0
+    honest = CALIBRATED.replace("3 * 4 = 12", claims)
+    assert components(honest, gold="13", arithmetic=True)["arithmetic"] == 0.9  # 1.09 + 0.9 < 2
+    assert components(honest, arithmetic=True)["arithmetic"] == 1.0
+
+
+def test_without_arithmetic_a_wrong_answer_earns_its_form_and_its_doubt():
+    # The paper's sum: confidence 0 on a wrong answer is honest, and the Brier term pays it in full.
+    doubtful = compute_score("test", CALIBRATED.replace("0.9", "0"), "13")
+    assert (doubtful["calibration"], doubtful["score"]) == (1.0, pytest.approx(1.9))
 
 
 def test_a_right_answer_outside_the_tags_is_right_but_has_no_form():

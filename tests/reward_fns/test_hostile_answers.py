@@ -64,8 +64,8 @@ RESPONSES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_workers_left():
+@pytest.fixture(autouse=True, scope="module")
+def no_engines_left():
     yield
     ENGINE.close()
 
@@ -114,22 +114,67 @@ print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     assert workers * 1024 < 10**9
 
 
+# sympy does not finish with them; no power, factorial or bound in them is large.
+ENDLESS = [
+    "\\int_0^1 \\sin(x^x) dx",
+    "\\sum_{n=1}^{\\infty} \\frac{\\sin(n)^n}{n^n}",
+    "\\prod_{k=1}^{200} (x+k)^{k}",
+]
+
+
+@pytest.mark.parametrize("answer", ENDLESS)
+def test_an_endless_answer_is_wrong_and_counted(answer):
+    result = math_reward.compute_score("test", f"\\boxed{{{answer}}}", "7", timeout_s=TIMEOUT)
+    assert (result["acc"], result["symbolic"], result["timeout"]) == (0.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "9^{9^{9^{9}}}",
+        "9**9**9**9",
+        "((10!)!)!",
+        "10^{10^{10}}",
+        "\\binom{10^{9}}{5\\cdot 10^{8}}",
+        "2^{99999999}",
+        "(x+y+z+w)^{200}",
+        "\\sum_{n=1}^{10^{10}} \\sin(n)^{n}",
+        "\\prod_{k=1}^{90000} (x+k)",
+        "99999!",
+        "x!!!!",
+    ],
+)
+def test_a_huge_answer_is_refused_by_its_size_before_the_engine(answer, monkeypatch):
+    def fail(*_):
+        raise AssertionError("the engine was asked")
+
+    monkeypatch.setattr(ENGINE, "equal", fail)
+    for gold in GOLDS:
+        result = math_reward.compute_score("test", f"\\boxed{{{answer}}}", gold)
+        assert (result["acc"], result["timeout"]) == (0.0, 0.0)
+
+
 def test_a_pool_of_threads_full_of_endless_answers_comes_to_an_end():
+    right = ("\\sum_{k=1}^{n} k", "\\frac{n(n+1)}{2}")
+
     def score(k):
-        gold, answer = ("x", "9^{9^{9^{9}}}") if k % 2 else ("x+1", "1+x")
+        gold, answer = ("x", ENDLESS[0]) if k % 2 else right
         return math_reward.compute_score(
             "test", f"\\boxed{{{answer}}}", gold, timeout_s=1.0 if k % 2 else 30.0
         )
 
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(score, range(8)))
-    assert [result["timeout"] for result in results] == [0.0, 1.0] * 4
-    assert [result["acc"] for result in results] == [1.0, 0.0] * 4
+        results = list(pool.map(score, range(16)))
+    assert [result["timeout"] for result in results] == [0.0, 1.0] * 8
+    assert [result["acc"] for result in results] == [1.0, 0.0] * 8
 
 
 def test_one_response_has_one_clock_for_all_its_questions():
-    answer = ", ".join(f"{k}^{{9^{{9^{{9}}}}}}" for k in range(2, 12))
-    gold = ", ".join(f"x^{{{k}}}" for k in range(2, 12))
+    answer = ", ".join(f"\\int_0^1 \\sin({k}x^x) dx" for k in range(2, 12))
+    gold = ", ".join(f"f(x^{{{k}}})" for k in range(2, 12))
+    math_reward.compute_score(
+        "test", f"\\boxed{{{ENDLESS[0]}}}", "x", timeout_s=TIMEOUT
+    )  # the engine has started
     start = time.monotonic()
     result = math_reward.compute_score("test", f"\\boxed{{{answer}}}", gold, timeout_s=0.5)
     assert (result["acc"], result["timeout"]) == (0.0, 1.0)

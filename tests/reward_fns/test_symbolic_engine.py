@@ -1,4 +1,4 @@
-"""The engine's clock, memory and life: in any thread, after a fork, and when the parent is killed."""
+"""The engine's clock, memory and life: in any thread, after a fork, and when a process is killed."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reward_fns import symbolic_engine
+from reward_fns.engine_limits import fits_engine
 from reward_fns.symbolic_engine import EngineTime, SymbolicEngine
 
 ENDLESS = "9^{9^{9^{9}}}"
@@ -32,73 +33,114 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_until_ended(pid: int, seconds: float) -> bool:
+def wait_until(condition, seconds: float = 60.0) -> bool:
     end = time.monotonic() + seconds
-    while is_running(pid) and time.monotonic() < end:
+    while not condition() and time.monotonic() < end:
         time.sleep(0.05)
-    return not is_running(pid)
+    return condition()
 
 
-def test_equal_and_unequal_expressions(engine):
+def children_of(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def pids(engine: SymbolicEngine) -> list[int]:
+    return [one.process.pid for one in engine._engines]
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "equal"),
+    [
+        ("x+1", "1+x", True),
+        ("x+1", "x-1", False),
+        ("\\sum_{k=1}^{n} k", "\\frac{n(n+1)}{2}", True),
+        ("\\int_0^1 x^2 dx", "\\frac{1}{3}", True),
+        ("f(x)+1", "1+f(x)", True),
+        ("f(2x)", "2f(x)", False),
+        ("e^{-100}", "0", False),  # math-verify rounds absolutely
+        ("0.0000001", "e^{-20}", False),
+        ("5", "x+y=5", False),  # and takes the right side for the value
+        ("\\frac{1}{3}@@\\frac{2}{3}", "\\frac{2}{3}", False),
+        (
+            "\\begin{pmatrix}6 & 8\\end{pmatrix}",
+            "\\begin{pmatrix}1 & 2\\end{pmatrix}+\\begin{pmatrix}5 & 6\\end{pmatrix}",
+            True,
+        ),
+    ],
+)
+def test_equal_and_unequal_expressions(gold, answer, equal):
+    assert symbolic_engine.ENGINE.equal(gold, answer, EngineTime(30.0)) == equal
+
+
+def test_an_endless_question_is_given_up_and_the_next_one_answered_by_the_same_engine(engine):
     assert engine.equal("x+1", "1+x", EngineTime(30.0))
-    assert not engine.equal("x+1", "x-1", EngineTime(30.0))
+    before = pids(engine)
+    for _ in range(3):
+        endless = EngineTime(0.3)
+        assert not engine.equal(ENDLESS, "3", endless)
+        assert endless.gave_up and endless.asked and endless.seconds <= 0.01
+        assert not engine.equal("x", "x", endless)  # no time is left for this response
+        assert engine.equal("x+1", "1+x", EngineTime(30.0))
+    assert pids(engine) == before  # nothing was restarted
 
 
-def test_what_cannot_be_parsed_is_unequal_even_to_itself_in_part(engine):
-    assert not engine.equal("\\frac{1}{3}@@\\frac{2}{3}", "\\frac{2}{3}", EngineTime(30.0))
+def test_the_child_of_an_endless_question_ends_at_its_deadline(engine):
+    engine.equal("x+1", "1+x", EngineTime(30.0))
+    engine.equal(ENDLESS, "3", EngineTime(0.3))
+    assert wait_until(lambda: not any(children_of(pid) for pid in pids(engine)))
 
 
-def test_an_endless_question_is_given_up_and_the_next_one_answered(engine):
-    endless = EngineTime(0.3)
-    assert not engine.equal(ENDLESS, "3", endless)
-    assert endless.gave_up and endless.asked and endless.seconds <= 0
-    assert not engine.equal("x", "x", endless)  # no time is left for this response
-    assert engine.equal("x+1", "1+x", EngineTime(30.0))
+def test_two_engines_are_started_before_the_first_question(engine):
+    engine.warm()
+    assert len(engine._engines) == symbolic_engine.ENGINES == 2
+    assert wait_until(lambda: all(one.started.is_set() for one in engine._engines), 120.0)
+    assert all(one.alive for one in engine._engines)
 
 
-def test_starting_a_worker_is_not_the_answers_time(engine):
+def test_starting_an_engine_is_not_the_answers_time(engine):
     engine_time = EngineTime(30.0)
     start = time.monotonic()
     assert engine.equal("x+1", "1+x", engine_time)
     assert 30.0 - engine_time.seconds < time.monotonic() - start
 
 
-def test_many_threads_share_few_workers():
-    engine = SymbolicEngine(max_workers=2)
+def test_many_threads_are_served_at_once_and_get_their_own_verdicts(engine):
     with ThreadPoolExecutor(8) as pool:
-        jobs = [pool.submit(engine.equal, "x+1", f"{k}+x", EngineTime(30.0)) for k in (0, 1, 2, 1) * 4]
+        jobs = [pool.submit(engine.equal, "x+1", f"{k}+x", EngineTime(60.0)) for k in (0, 1, 2, 1) * 4]
         verdicts = [job.result() for job in jobs]
     assert verdicts == [False, True, False, True] * 4
-    assert 1 <= len(engine._free) <= 2
+    assert len(engine._engines) == 2
+
+
+def test_a_question_that_finds_no_free_child_in_its_time_gives_up():
+    engine = SymbolicEngine(max_children=1)
+    assert engine.equal("x+1", "1+x", EngineTime(30.0))
+    times = [EngineTime(0.5) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        assert not any(pool.map(lambda left: engine.equal(ENDLESS, "3", left), times))
+    assert all(left.gave_up for left in times)
     engine.close()
 
 
-def test_a_worker_that_was_killed_is_replaced(engine):
+def test_an_engine_that_was_killed_is_replaced_by_the_spare_one(engine):
+    engine.warm()
+    assert wait_until(lambda: all(one.started.is_set() for one in engine._engines), 120.0)
+    first, spare = pids(engine)
+    os.kill(first, signal.SIGKILL)
+    assert wait_until(lambda: not is_running(first))
     assert engine.equal("x+1", "1+x", EngineTime(30.0))
-    pid = engine._free[0].process.pid
-    os.kill(pid, signal.SIGKILL)
-    assert wait_until_ended(pid, 30.0)
-    assert engine.equal("x+1", "1+x", EngineTime(30.0))
-    assert engine._free[0].process.pid != pid
+    assert pids(engine)[0] == spare and len(engine._engines) == 2
 
 
-def test_a_worker_that_is_killed_while_it_works_makes_the_answer_wrong_and_is_reported(engine):
-    assert engine.equal("x+1", "1+x", EngineTime(30.0))
-    worker = engine._free[0]
-    timer = threading.Timer(0.3, worker.process.kill)
+def test_an_engine_that_is_killed_while_it_works_hands_the_question_to_the_spare_one(engine):
+    engine.warm()
+    assert wait_until(lambda: all(one.started.is_set() for one in engine._engines), 120.0)
+    timer = threading.Timer(0.3, engine._engines[0].process.kill)
     timer.start()
-    engine_time = EngineTime(30.0)
+    engine_time = EngineTime(1.5)
     assert not engine.equal(ENDLESS, "3", engine_time)
     assert engine_time.gave_up
-
-
-def test_an_old_worker_is_retired(engine, monkeypatch):
-    monkeypatch.setattr(symbolic_engine, "REQUESTS_PER_WORKER", 2)
-    pids = []
-    for _ in range(3):
-        assert engine.equal("x+1", "1+x", EngineTime(30.0))
-        pids += [worker.process.pid for worker in engine._free]
-    assert len(pids) == 2 and pids[0] != pids[1]
+    assert engine.equal("x+1", "1+x", EngineTime(30.0))
 
 
 def test_memory_is_limited(engine):
@@ -106,14 +148,14 @@ def test_memory_is_limited(engine):
     assert not engine.equal("(x+y+z+w+v)^{300}", "\\prod_{k=1}^{90000} (x+k)", EngineTime(0.5))
     assert not engine.equal("10^{10^{9}}", "10^{10^{9}}+1", engine_time)
     assert engine.equal("x+1", "1+x", EngineTime(30.0))
-    limits = Path(f"/proc/{engine._free[0].process.pid}/limits").read_text()
+    limits = Path(f"/proc/{pids(engine)[0]}/limits").read_text()
     address_space = next(line.split() for line in limits.splitlines() if line.startswith("Max address space"))
     assert int(address_space[3]) < 10**9
 
 
-def test_the_worker_does_not_import_torch_or_verl(engine):
+def test_the_engine_does_not_import_torch_or_verl(engine):
     assert engine.equal("x+1", "1+x", EngineTime(30.0))
-    maps = Path(f"/proc/{engine._free[0].process.pid}/maps").read_text()
+    maps = Path(f"/proc/{pids(engine)[0]}/maps").read_text()
     assert "python" in maps and "libtorch" not in maps and "ray" not in maps.replace("array", "")
 
 
@@ -131,7 +173,7 @@ CHILD = """
 import os, sys, time
 from reward_fns.symbolic_engine import ENGINE, EngineTime
 assert ENGINE.equal("x+1", "1+x", EngineTime(30.0))
-print(ENGINE._free[0].process.pid, flush=True)
+print(*[engine.process.pid for engine in ENGINE._engines], flush=True)
 if sys.argv[1] == "busy":
     ENGINE.equal("9^{9^{9^{9}}}", "3", EngineTime(4.0))
 time.sleep(60)
@@ -139,29 +181,66 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("state", ["idle", "busy"])
-def test_the_worker_ends_with_a_parent_that_is_killed(state):
+def test_the_engines_end_with_a_parent_that_is_killed(state):
     parent = subprocess.Popen(
         [sys.executable, "-c", CHILD, state], stdout=subprocess.PIPE, cwd=ROOT, text=True
     )
-    worker = int(parent.stdout.readline())
-    assert is_running(worker)
+    engines = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(engines) == 2 and all(map(is_running, engines))
     time.sleep(0.3)  # let it become busy
+    children = {child for pid in engines for child in children_of(pid)}
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert wait_until_ended(worker, 30.0)
+    assert wait_until(lambda: not any(map(is_running, [*engines, *children])))
 
 
-def test_a_forked_child_starts_its_own_worker():
+def test_a_forked_child_starts_its_own_engines():
     engine = symbolic_engine.ENGINE
     assert engine.equal("x+1", "1+x", EngineTime(30.0))
-    ours = {worker.process.pid for worker in engine._free}
+    ours = set(pids(engine))
     child = os.fork()
     if child == 0:
         same = engine.equal("x+1", "1+x", EngineTime(30.0))
-        own = {worker.process.pid for worker in engine._free}
+        own = set(pids(engine))
         engine.close()
         os._exit(0 if same and own and not own & ours else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert engine.equal("x+2", "2+x", EngineTime(30.0))
-    assert {worker.process.pid for worker in engine._free} == ours
+    assert set(pids(engine)) == ours
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9^{9^{9^{9}}}",
+        "2^{2^{x}}",
+        "x^{1000}",
+        "((10!)!)!",
+        "1000!",
+        "\\sum_{n=1}^{10^{10}} n",
+        "\\sum_{n=1}^{100000} n",
+        "\\prod_{k=1}^{90000} (x+k)",
+        "9" * 61,
+        "x" * 501,
+        "(" * 30 + "x" + ")" * 30,
+        "x=5",
+        "x<5",
+        "204_5",
+        "45'",
+        "f(x), g(x)",
+        "\\text{five}",
+        "\\unknown{x}",
+        "hello x",
+        "(x",
+    ],
+)
+def test_what_is_too_large_or_not_understood_never_reaches_the_engine(text):
+    assert not fits_engine(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["\\sum_{k=1}^{n} k^2", "\\int_0^1 f(x) dx", "\\lim_{x\\to 0} \\frac{\\sin x}{x}"]
+)
+def test_what_the_engine_is_there_for_reaches_it(text):
+    assert fits_engine(text)
