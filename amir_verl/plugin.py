@@ -92,12 +92,12 @@ def _load() -> None:
         return
     from amir_verl.platform import weight_socket
 
-    weight_socket.install(verl.__version__)
+    weight_socket.name_after_raylet(verl.__version__)
     if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
         from amir_verl.platform import cpu, patches
 
         cpu.set_environment()
-        patches.install()
+        patches.patch_for_cpu()
     wrapt.register_post_import_hook(_register_losses, "verl.trainer.ppo.core_algos")
     wrapt.register_post_import_hook(_register_estimators, "verl.trainer.ppo.core_algos")
     wrapt.register_post_import_hook(_watch_advantages, "verl.trainer.ppo.v1.utils")

@@ -4,6 +4,7 @@
 # SEED=1 bash recipes/ranked.sh [verl overrides]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$HERE/short_run.sh"
 
 MODEL=${MODEL:-outputs/tiny/qwen2}
 SEED=${SEED:-0} # of the generated set, its split, and the order of training
@@ -23,15 +24,12 @@ LORA_RANK=${LORA_RANK:-0}         # 0 trains the whole model
 PROMPT_LENGTH=${PROMPT_LENGTH:-64}
 RESPONSE_LENGTH=${RESPONSE_LENGTH:-32}
 PLATFORM=${PLATFORM:-cpu} # cpu or gpu
-GPUS=$RANKS LATEST=
 
 choose_platform
 find_python
 whole_numbers LORA_RANK NNODES RANKS STEPS PROMPTS GROUP PROMPT_LENGTH RESPONSE_LENGTH SEED
 choose_lora
-export RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1
-export VERL_FILE_LOGGER_PATH=${VERL_FILE_LOGGER_PATH:-$OUT/metrics.jsonl}
-choose_cluster
+short_run amir-ranked "seed_$SEED"
 
 if [ "${DRY_RUN:-0}" = 0 ]; then
   [ "$MODEL" != outputs/tiny/qwen2 ] || "$PYTHON" -m amir_verl.demo.make_tiny --out "$MODEL"
@@ -51,32 +49,4 @@ AMIR=(
   amir.beta="$BETA"
   amir.policy_weight="$POLICY_WEIGHT"
 )
-DATA=(
-  data.train_files="$TRAIN"
-  data.val_files="$VAL"
-  data.train_batch_size="$PROMPTS"
-  data.max_prompt_length="$PROMPT_LENGTH"
-  data.max_response_length="$RESPONSE_LENGTH"
-  data.seed="$SEED"
-)
-ACTOR=(
-  actor_rollout_ref.model.path="$MODEL"
-  actor_rollout_ref.actor.optim.lr="$LR"
-  actor_rollout_ref.actor.ppo_mini_batch_size="$PROMPTS"
-  actor_rollout_ref.actor.data_loader_seed="$SEED"
-  actor_rollout_ref.rollout.n="$GROUP"
-  actor_rollout_ref.rollout.max_model_len=$((PROMPT_LENGTH + RESPONSE_LENGTH))
-)
-TRAINER=(
-  'trainer.logger=[console,file]'
-  trainer.project_name=amir-ranked
-  trainer.experiment_name="seed_$SEED"
-  trainer.total_training_steps="$STEPS"
-  trainer.total_epochs=1000
-  trainer.val_before_train=True
-  trainer.test_freq="$TEST_FREQ"
-  trainer.save_freq=-1
-  trainer.resume_mode=disable
-  trainer.default_local_dir="$OUT/checkpoints"
-)
-launch "${MACHINE[@]}" "${AMIR[@]}" "${DATA[@]}" "${ACTOR[@]}" "${LORA[@]+"${LORA[@]}"}" "${CLUSTER[@]}" "${TRAINER[@]}" "$@"
+launch "${MACHINE[@]}" "${AMIR[@]}" "${DATASET[@]}" "${ACTOR[@]}" "${LORA[@]+"${LORA[@]}"}" "${ROLLOUT[@]}" "${CLUSTER[@]}" "${TRAINER[@]}" "$@"

@@ -7,11 +7,11 @@ choose_task() { # DATA, ARCH, SEED
     countdown)
       TINY=${TINY:-outputs/tiny/countdown-$ARCH-seed$SEED}
       REWARD=${REWARD:-pkg://amir_verl.demo.countdown}
-      STEPS=${STEPS:-60} PROMPT_LENGTH=${PROMPT_LENGTH:-16} RESPONSE_LENGTH=${RESPONSE_LENGTH:-8}
+      STEPS=${STEPS:-60} TEST_FREQ=${TEST_FREQ:-20}
+      PROMPT_LENGTH=${PROMPT_LENGTH:-16} RESPONSE_LENGTH=${RESPONSE_LENGTH:-8}
       TASK=(
         actor_rollout_ref.rollout.val_kwargs.do_sample=True # each of a problem's eight rows once
         actor_rollout_ref.rollout.val_kwargs.temperature=1.0
-        trainer.test_freq=20
       ) ;;
     arithmetic)
       TINY=${TINY:-outputs/tiny/$ARCH-seed$SEED}
@@ -20,14 +20,14 @@ choose_task() { # DATA, ARCH, SEED
     gsm8k)
       TINY=${TINY:-outputs/tiny/$ARCH-seed$SEED}
       TRAIN=${TRAIN:-outputs/data/gsm8k_train.parquet} VAL=${VAL:-outputs/data/gsm8k_test.parquet}
-      STEPS=${STEPS:-5} PROMPTS=${PROMPTS:-4} GROUP=${GROUP:-4}
+      STEPS=${STEPS:-5} TEST_FREQ=${TEST_FREQ:-5} PROMPTS=${PROMPTS:-4} GROUP=${GROUP:-4}
       PROMPT_LENGTH=${PROMPT_LENGTH:-1536} RESPONSE_LENGTH=${RESPONSE_LENGTH:-48}
       # A model of this size is hardly ever right; the shaped reward also grades the format, so there are pairs.
       if [ -z "${REWARD:-}" ]; then
         REWARD=pkg://reward_fns.calibrated_reward
         TASK=(+reward.custom_reward_function.reward_kwargs.calibrated=False)
       fi
-      TASK+=(data.filter_overlong_prompts=True data.val_max_samples=16 trainer.test_freq=5) ;;
+      TASK+=(data.filter_overlong_prompts=True data.val_max_samples=16) ;;
     *)
       echo "DATA must be countdown, arithmetic or gsm8k, got '$DATA'" >&2
       exit 2 ;;

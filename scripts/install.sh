@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Install amir-verl into a virtual environment: bash scripts/install.sh cpu|gpu|gpu-kernels [FOLDER, default .venv]
+# A third word, if-changed, leaves a folder alone that was installed from the pyproject.toml of today.
 # gpu: verl with vLLM, verl's own pins. cpu: verl with vLLM's CPU build, for a machine without an accelerator.
 # gpu-kernels: after gpu, optional: flash-attn (log-probabilities without a Python loop over tokens, which costs 1 to
 # 2 minutes a step of 64 x 8) and CuPy (the weight engines of amir_separate_async). flash-attn may be compiled here.
@@ -9,6 +10,12 @@ cd "$(dirname "$0")/.."
 kind=${1:-}
 venv=${2:-.venv}
 case $kind in cpu | gpu | gpu-kernels) ;; *) echo "usage: bash scripts/install.sh cpu|gpu|gpu-kernels [folder]" >&2; exit 2 ;; esac
+stamp=$venv/.amir-verl-$kind
+case ${3:-} in
+  '') ;;
+  if-changed) [ "$(cat "$stamp" 2>/dev/null)" != "$(git hash-object pyproject.toml)" ] || exit 0 ;;
+  *) echo "usage: bash scripts/install.sh cpu|gpu|gpu-kernels [folder] [if-changed]" >&2; exit 2 ;;
+esac
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check -q "$@"; }
 
 if [ "$kind" = gpu-kernels ]; then
@@ -44,5 +51,5 @@ fi
 # For one test, beside the packages: verl 0.9.1 breaks where it finds a TRL of today (tests/ranked/test_equals_dpo.py).
 pip install --no-deps --target "$venv/share/amir-verl-trl" --upgrade trl==1.12.0
 # The stamp says that the install above came to its end.
-git hash-object pyproject.toml >"$venv/.amir-verl-$kind"
+git hash-object pyproject.toml >"$stamp"
 echo "installed: $("$venv/bin/python" -c 'import importlib.metadata as m; print(", ".join(f"{p} {m.version(p)}" for p in ("amir-verl", "verl", "torch", "transformers")))')"

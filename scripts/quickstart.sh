@@ -11,9 +11,7 @@ export DATA=${DATA:-countdown} ARCH=${ARCH:-qwen2} SEED=${SEED:-0} ALGO=${ALGO:-
 export OUT=${OUT:-outputs/quickstart} PYTHON=${PYTHON:-$VENV/bin/python}
 choose_task
 
-if [ "$PYTHON" = "$VENV/bin/python" ] && [ "$(cat "$VENV/.amir-verl-cpu" 2>/dev/null)" != "$(git hash-object pyproject.toml)" ]; then
-  bash scripts/install.sh cpu "$VENV"
-fi
+[ "$PYTHON" != "$VENV/bin/python" ] || bash scripts/install.sh cpu "$VENV" if-changed
 make_task
 
 "$PYTHON" -m amir_verl.demo.follow --metrics "$OUT/metrics.jsonl" --log "$OUT/train.log" --steps "$STEPS" -- \

@@ -8,9 +8,7 @@ cd "$(dirname "$0")/.."
 
 VENV=${VENV:-.venv}
 PYTHON=${PYTHON:-$VENV/bin/python}
-if [ "$PYTHON" = "$VENV/bin/python" ] && [ "$(cat "$VENV/.amir-verl-cpu" 2>/dev/null)" != "$(git hash-object pyproject.toml)" ]; then
-  bash scripts/install.sh cpu "$VENV"
-fi
+[ "$PYTHON" != "$VENV/bin/python" ] || bash scripts/install.sh cpu "$VENV" if-changed
 
 tier=all
 case ${1:-} in fast | numeric) tier=$1; shift ;; esac

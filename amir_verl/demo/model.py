@@ -37,9 +37,13 @@ ARCHITECTURES: dict[str, tuple[type, type, dict]] = {
 }
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer, one token per byte plus the tags, with a Qwen-style chat template."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+def build_tokenizer(alphabet: str | None = None) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer, one token per byte plus the tags, with a Qwen-style chat template.
+
+    Args:
+        alphabet: the bytes that it knows, as ByteLevel writes them (a space is \u0120); None: all.
+    """
+    alphabet = sorted(alphabet or pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate([PAD, END, START, *alphabet])}
     core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

@@ -23,7 +23,7 @@ from typing import Any
 import wrapt
 
 
-def install() -> None:
+def patch_for_cpu() -> None:
     """Arrange for each patch to be made when verl's module is imported, or now if it already is."""
     wrapt.register_post_import_hook(_one_backend_per_device, "verl.utils.distributed")
     wrapt.register_post_import_hook(_no_pinned_memory, "verl.workers.engine.fsdp.transformer_impl")

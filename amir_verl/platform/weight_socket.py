@@ -20,7 +20,7 @@ from packaging.specifiers import SpecifierSet
 VERL = SpecifierSet("==0.9.1.*", prereleases=True)
 
 
-def install(verl_version: str) -> None:
+def name_after_raylet(verl_version: str) -> None:
     """Arrange for the patch of both ends to be made when verl's modules are imported, or now if they are."""
     if verl_version in VERL:
         wrapt.register_post_import_hook(_name_sender, "verl.workers.rollout.vllm_rollout.vllm_rollout")

@@ -62,14 +62,18 @@ def make_run(tmp_path):
     return make
 
 
+# Printable characters alone: all that the model writes is text again. Space and newline as ByteLevel has them.
+ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-*/=?.,:;!()<>'\u0120\u010a"
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """Directory of a two-layer Qwen2 with random float32 weights and one token a byte."""
+    """Directory of a two-layer Qwen2 with random float32 weights and one token a character."""
     import torch
 
     from amir_verl.demo.model import build_model, build_tokenizer, save_model
 
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(ALPHABET)
     model = build_model("qwen2", tokenizer)
     with torch.no_grad():
         for parameter in model.parameters():

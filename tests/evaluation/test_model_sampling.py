@@ -184,7 +184,7 @@ def test_evaluation_through_vllm(tiny_model, sums, tmp_path):
         "--data-dir",
         sums.parent,
         "--samples",
-        4,
+        16,
         "--temperature",
         1.0,
         "--max-tokens",
@@ -197,10 +197,10 @@ def test_evaluation_through_vllm(tiny_model, sums, tmp_path):
     )
     assert result.returncode == 0, result.stderr[-2000:]
     rows = read_samples(out / "samples.parquet")
-    assert rows.groupby("prompt_id").size().tolist() == [4, 4, 4]
+    assert rows.groupby("prompt_id").size().tolist() == [16, 16, 16]
     assert rows["response"].nunique() > 6
     record = json.loads((out / "evaluation.json").read_text())
-    assert record["sampling"]["temperature"] == 1.0 and record["results"]["sums"]["samples"] == 12
+    assert record["sampling"]["temperature"] == 1.0 and record["results"]["sums"]["samples"] == 48
     assert record["results"]["sums"]["rates"]["pass@1"][0] == pytest.approx(rows["correct"].mean())
     assert (rows.loc[rows["truncated"].astype(bool), "length"] == 60).all()
 

@@ -92,7 +92,7 @@ def test_it_is_made_on_every_platform():
 def test_another_version_of_verl_is_left_alone(monkeypatch, version, patched):
     hooks = []
     monkeypatch.setattr(weight_socket.wrapt, "register_post_import_hook", lambda *hook: hooks.append(hook))
-    weight_socket.install(version)
+    weight_socket.name_after_raylet(version)
     assert bool(hooks) is patched
 
 
