@@ -97,15 +97,17 @@ def memory_line(run: Estimate) -> str:
 
 
 def verdict(run: Estimate) -> str:
-    """Whether it fits, and what to change if not."""
+    """Whether it fits; if not, what would, in the recipes' variables and on a line more in verl's settings."""
     if not run.problems:
         return "it fits"
-    cure = " or ".join(advice(run)) or "a smaller model or shorter responses"
-    return f"it does not fit: {'; '.join(run.problems)}. What would: {cure}"
+    ways = advice(run)
+    cure = " or ".join(map(_in_recipes, ways)) or "a smaller model or shorter responses"
+    said = f"it does not fit: {'; '.join(run.problems)}. What would: {cure}"
+    return said + (f"\nin verl's settings: {' or '.join(map(_in_verl, ways))}" if ways else "")
 
 
-def advice(run: Estimate) -> list[str]:
-    """Ways to make a run fit that does not, each in variables of the recipes; the cheapest first."""
+def advice(run: Estimate) -> list[dict[str, Any]]:
+    """Ways to make a run fit that does not, each by variables of the recipes; the cheapest first."""
     deeper = OFFLOAD[OFFLOAD.index(run.offload) :]
     levers: list[dict[str, Any]] = [{"offload": level} for level in deeper]
     levers += [] if run.lora_rank else [{"lora_rank": 16}]
@@ -117,12 +119,12 @@ def advice(run: Estimate) -> list[str]:
             other = plan(run.shape, **({name: getattr(run, name) for name in same} | lever))
         except ValueError:
             continue
-        if not other.problems:
-            ways.append(_difference(run, other))
-    return list(dict.fromkeys(ways))
+        if not other.problems and (changes := _difference(run, other)) not in ways:
+            ways.append(changes)
+    return ways
 
 
-def _difference(run: Estimate, other: Estimate) -> str:
+def _difference(run: Estimate, other: Estimate) -> dict[str, Any]:
     changes = {
         "LORA_RANK": other.lora_rank != run.lora_rank and other.lora_rank,
         "GPUS": other.gpus != run.gpus and other.gpus,
@@ -131,7 +133,32 @@ def _difference(run: Estimate, other: Estimate) -> str:
         "UTILISATION": other.utilisation < run.utilisation and f"{other.utilisation:g}",
         "TP": other.tensor_parallel > run.tensor_parallel and other.tensor_parallel,
     }
-    return " ".join(f"{name}={value}" for name, value in changes.items() if value)
+    return {name: value for name, value in changes.items() if value}
+
+
+def _in_recipes(changes: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in changes.items())
+
+
+def _in_verl(changes: Mapping[str, Any]) -> str:
+    return " ".join(
+        _OFFLOAD_IN_VERL[value] if name == "OFFLOAD" else f"{_IN_VERL[name]}={value}"
+        for name, value in changes.items()
+    )
+
+
+_FSDP = "actor_rollout_ref.actor.fsdp_config"
+_OFFLOAD_IN_VERL = {
+    "swap": f"{_FSDP}.param_offload=True {_FSDP}.optimizer_offload=True",
+    "cpu": f"{_FSDP}.offload_policy=True",
+}
+_IN_VERL = {
+    "LORA_RANK": "actor_rollout_ref.model.lora_rank",
+    "GPUS": "trainer.n_gpus_per_node",
+    "TOKENS": "actor_rollout_ref.actor.ppo_max_token_len_per_gpu",
+    "UTILISATION": "actor_rollout_ref.rollout.gpu_memory_utilization",
+    "TP": "actor_rollout_ref.rollout.tensor_model_parallel_size",
+}
 
 
 # Cards, their gigabytes, nodes, recipe, model, LoRA rank: the rows of the table.

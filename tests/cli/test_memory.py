@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_module
 from torch.profiler import ProfilerActivity, profile
 from transformers import Gemma3Config, Gemma3TextConfig, Qwen2Config, Qwen2ForCausalLM
 
@@ -95,9 +96,28 @@ def test_what_does_not_fit_is_said_with_changes_that_do():
     run = estimate(shape, card=24 * GB, tokens=4096)
     assert run.problems[0].startswith("the update needs ")
     ways = cards.advice(run)
-    assert any(way.startswith("OFFLOAD=cpu") for way in ways)
-    assert any(way.startswith("LORA_RANK=16") for way in ways)
-    assert all(way in cards.verdict(run) for way in ways)
+    assert any(way.get("OFFLOAD") == "cpu" for way in ways)
+    assert any(way.get("LORA_RANK") == 16 for way in ways)
+    in_recipes, in_verl = cards.verdict(run).split("\n")
+    assert in_recipes.count(" or ") == in_verl.count(" or ") == len(ways) - 1
+    assert all(f"{name}={value}" in in_recipes for way in ways for name, value in way.items())
+    assert "actor_rollout_ref.model.lora_rank=16" in in_verl
+
+
+def test_every_advised_change_is_a_setting_of_verl():
+    """What the second line says can be pasted: a run that takes it is one that fits."""
+    run = estimate(PUBLISHED["qwen2.5-7b"], card=24 * GB, gpus=2, tokens=8192, utilisation=0.8)
+    ways = cards.advice(run)
+    assert {"OFFLOAD", "GPUS", "TOKENS"} <= {name for way in ways for name in way}
+    _, in_verl = cards.verdict(run).split("\n")
+    for way, words in zip(ways, in_verl.removeprefix("in verl's settings: ").split(" or "), strict=True):
+        with initialize_config_module("verl.trainer.config", version_base=None):
+            config = compose("ppo_trainer", overrides=words.split())
+        worker = config.actor_rollout_ref
+        assert worker.actor.fsdp_config.offload_policy == (way.get("OFFLOAD") == "cpu")
+        assert worker.actor.fsdp_config.optimizer_offload == (way.get("OFFLOAD") == "swap")
+        assert config.trainer.n_gpus_per_node == way.get("GPUS", config.trainer.n_gpus_per_node)
+        assert worker.actor.ppo_max_token_len_per_gpu == way.get("TOKENS", 16384)
 
 
 @pytest.mark.parametrize(
