@@ -97,7 +97,7 @@ def memory_line(run: Estimate) -> str:
 
 
 def verdict(run: Estimate) -> str:
-    """Whether it fits; if not, what would, in the recipes' variables and on a line more in verl's settings."""
+    """Whether it fits; if not, what would: in the recipes' variables, and a line more in verl's settings."""
     if not run.problems:
         return "it fits"
     ways = advice(run)

@@ -62,7 +62,7 @@ def make_run(tmp_path):
     return make
 
 
-# Printable characters alone: all that the model writes is text again. Space and newline as ByteLevel has them.
+# Printable characters alone, so that all it writes is text again; space and newline as ByteLevel has them.
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-*/=?.,:;!()<>'\u0120\u010a"
 
 
