@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from amir_verl.data.author_formats import LeftOutError
 from amir_verl.data.duplicates import SeenQuestions, overlaps, parquet_questions
+from amir_verl.data.math_rows import MATH_SCHEMA, math_row, question_text
 from amir_verl.data.registry import MathSet
 from amir_verl.data.row_files import PlacedRow
 from amir_verl.data.sources import hub_rows, local_rows, local_splits
-from amir_verl.data.verl_parquet import MATH_SCHEMA, math_row, question_text, staged_files, write_rows
+from amir_verl.data.verl_parquet import staged_files, write_rows
 from reward_fns.prompts import SYSTEM_PROMPTS
 
 _SHOWN = 5  # rows a report names one by one; it always gives the count

@@ -8,11 +8,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from tqdm import tqdm
 
 from amir_verl.data.ranked import RankedGroup, parse_ranked, ranked_row, validation_prompts
 from amir_verl.data.row_files import read_rows
-from amir_verl.data.verl_parquet import RANKED_SCHEMA, staged_files, write_rows
+from amir_verl.data.verl_parquet import staged_files, verl_schema, write_rows
+
+RANKED_SCHEMA = verl_schema(
+    ("agent_name", pa.string()), responses=pa.list_(pa.string()), rankings=pa.list_(pa.int64())
+)
 
 
 @dataclass(frozen=True)

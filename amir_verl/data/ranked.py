@@ -78,7 +78,7 @@ def _messages(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def ranked_row(group: RankedGroup, *, split: str, index: int) -> dict[str, Any]:
-    """`group` as a row of `verl_parquet.RANKED_SCHEMA`, for the agent loop `ranked_replay`."""
+    """`group` as a row of `prepare_ranked.RANKED_SCHEMA`, for the agent loop `ranked_replay`."""
     return {
         "data_source": "ranked",
         "agent_name": "ranked_replay",

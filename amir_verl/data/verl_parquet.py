@@ -1,4 +1,4 @@
-"""Parquet in the columns that verl's `RLHFDataset` reads, and files that appear whole or not at all."""
+"""Parquet files in verl's columns, which appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,96 +12,27 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from amir_verl.data.author_formats import Problem
-
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _REWARD_MODEL = pa.struct([("style", pa.string()), ("ground_truth", pa.string())])
-
-# One schema for every set: verl joins the files of data.train_files with `concatenate_datasets`, which
-# refuses columns of different types. A field that a set lacks is therefore null, not absent.
-MATH_SCHEMA = pa.schema(
-    [
-        ("data_source", pa.string()),
-        ("prompt", _MESSAGES),
-        ("ability", pa.string()),
-        ("reward_model", _REWARD_MODEL),
-        (
-            "extra_info",
-            pa.struct(
-                [
-                    ("index", pa.int64()),
-                    ("split", pa.string()),
-                    ("id", pa.string()),
-                    ("answer_kind", pa.string()),
-                    ("options", pa.list_(pa.string())),
-                    ("multiple_answers", pa.bool_()),
-                    ("unit", pa.string()),
-                    ("tolerance", pa.float64()),
-                    ("subject", pa.string()),
-                    ("level", pa.string()),
-                ]
-            ),
-        ),
-    ]
-)
-
-RANKED_SCHEMA = pa.schema(
-    [
-        ("data_source", pa.string()),
-        ("agent_name", pa.string()),
-        ("prompt", _MESSAGES),
-        ("ability", pa.string()),
-        ("reward_model", _REWARD_MODEL),
-        (
-            "extra_info",
-            pa.struct(
-                [
-                    ("index", pa.int64()),
-                    ("split", pa.string()),
-                    ("responses", pa.list_(pa.string())),
-                    ("rankings", pa.list_(pa.int64())),
-                ]
-            ),
-        ),
-    ]
-)
 
 _ROWS_A_GROUP = 4096
 
 
-def question_text(problem: Problem) -> str:
-    """The user message: the question, for a choice followed by its lettered options."""
-    if not problem.options:
-        return problem.question
-    options = [f"({chr(ord('A') + index)}) {text}" for index, text in enumerate(problem.options)]
-    return "\n".join([problem.question, "", "Options:", *options])
-
-
-def math_row(
-    problem: Problem, *, data_source: str, split: str, index: int, system_prompt: str
-) -> dict[str, Any]:
-    """`problem` as one row of `MATH_SCHEMA`; `index` counts the rows of the split from 0."""
-    return {
-        "data_source": data_source,
-        "prompt": [
-            {"role": "system", "content": system_prompt},
-            {"role": "user", "content": question_text(problem)},
-        ],
-        "ability": "math",
-        "reward_model": {"style": "rule", "ground_truth": problem.answer},
-        "extra_info": {
-            "index": index,
-            "split": split,
-            "id": problem.id,
-            "answer_kind": problem.answer_kind,
-            "options": list(problem.options),
-            "multiple_answers": problem.multiple_answers,
-            "unit": problem.unit,
-            "tolerance": problem.tolerance,
-            "subject": problem.subject,
-            "level": problem.level,
-        },
-    }
+def verl_schema(*more: tuple[str, pa.DataType], **extra_info: pa.DataType) -> pa.Schema:
+    """Columns that verl's `RLHFDataset` reads, `more` of them, and the fields of `extra_info` behind index
+    and split.
+    """
+    fields = {"index": pa.int64(), "split": pa.string()} | extra_info
+    return pa.schema(
+        [
+            ("data_source", pa.string()),
+            *more,
+            ("prompt", _MESSAGES),
+            ("ability", pa.string()),
+            ("reward_model", _REWARD_MODEL),
+            ("extra_info", pa.struct(list(fields.items()))),
+        ]
+    )
 
 
 @contextmanager

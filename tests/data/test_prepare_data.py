@@ -11,10 +11,11 @@ import pytest
 
 from amir_verl.data.author_formats import DAPO_CLOSING, DAPO_OPENING
 from amir_verl.data.duplicates import question_key
+from amir_verl.data.math_rows import MATH_SCHEMA
 from amir_verl.data.prepare import overlap_lines, prepare
 from amir_verl.data.registry import MATH_SETS
 from amir_verl.data.sources import local_splits
-from amir_verl.data.verl_parquet import MATH_SCHEMA, staged_files, write_rows
+from amir_verl.data.verl_parquet import staged_files, write_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -11,9 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amir_verl.data.prepare_ranked import length_lines, read_ranked, token_counter, write_ranked
+from amir_verl.data.prepare_ranked import (
+    RANKED_SCHEMA,
+    length_lines,
+    read_ranked,
+    token_counter,
+    write_ranked,
+)
 from amir_verl.data.ranked import RankedGroup, group_findings, parse_ranked, validation_prompts
-from amir_verl.data.verl_parquet import RANKED_SCHEMA
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "prepare_ranked.py"
 ROW = {"prompt": "2 + 2?", "responses": ["4", " 5\n", "six"], "rankings": [0, 1, None]}
