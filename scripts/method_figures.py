@@ -21,11 +21,11 @@ from verl.trainer.ppo import core_algos
 from verl.workers.config import FSDPActorConfig
 
 from amir_verl.config import AmirConfig
-from amir_verl.objective.advantage import rank_push
 from amir_verl.objective.anchors import step_preferences
 from amir_verl.objective.comparison import spread_in_groups
 from amir_verl.objective.lambda_schedule import LOSS_RATIO_BAND, LambdaController
 from amir_verl.objective.loss import amir_loss
+from amir_verl.objective.rank_advantage import rank_push
 
 PROMPTS, GROUP, VOCABULARY, LONGEST, STEPS = 16, 8, 12, 24, 40
 PAPER = AmirConfig(beta=0.2, lambda_schedule="loss_ratio", lambda_value=0.01)

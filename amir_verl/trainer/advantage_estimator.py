@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amir_verl.objective.advantage import AdvantageForm, rank_advantage, rank_push
+from amir_verl.objective.advantage import AdvantageForm
 from amir_verl.objective.pairs import group_ids
+from amir_verl.objective.rank_advantage import rank_advantage, rank_push
 from amir_verl.trainer.advantage_call import estimator_rows
 from amir_verl.trainer.rows import describe_rows
 

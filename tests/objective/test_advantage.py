@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rollout_batches import rollout_batch
 
 from amir_verl.config import AmirConfig
-from amir_verl.objective.advantage import LOSS_AGG_MODE, AdvantageForm, rank_advantage, rank_push
+from amir_verl.objective.advantage import LOSS_AGG_MODE, AdvantageForm
+from amir_verl.objective.rank_advantage import rank_advantage, rank_push
 
 CONSTANT = AmirConfig(beta=0.5, lambda_schedule="constant", lambda_value=0.3)
 LENGTH = torch.tensor([4, 1, 0, 3, 2, 6])
