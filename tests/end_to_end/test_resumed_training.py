@@ -24,8 +24,11 @@ OVERRIDES = [
     "trainer.val_before_train=False",
     "trainer.test_freq=-1",
     "trainer.resume_mode=auto",
-    # lambda that moves with the gradients and with its count of steps, and a learning rate that moves too.
-    "amir.lambda_schedule=grad_ratio",
+    # A lambda that follows from the one before it and from its count of steps: so far below the losses' band
+    # that it grows by a quarter at every step. And a learning rate that moves too.
+    "amir.lambda_schedule=loss_ratio",
+    "amir.lambda_value=0.1",
+    "amir.lambda_max=10",
     "amir.lambda_warmup_steps=16",
     "actor_rollout_ref.actor.optim.lr_scheduler_type=cosine",
     "actor_rollout_ref.actor.optim.lr_warmup_steps=1",
@@ -116,7 +119,9 @@ def test_lambdas_saved_state_is_the_same(runs):
     states = [state(out, END, "amir.json") for out in (whole, resumed)]
     assert [saved["steps"] for saved in states] == [END, END]
     assert states[1]["value"] == pytest.approx(states[0]["value"], **FIGURES["amir/lambda"])
-    assert states[0]["value"] != pytest.approx(state(whole, STOP, "amir.json")["value"], rel=0.01)
+    saved = state(whole, STOP, "amir.json")["value"]
+    assert saved == pytest.approx(0.1 * 1.25**STOP, rel=1e-9)
+    assert states[0]["value"] == pytest.approx(saved * 1.25 ** (END - STOP), rel=1e-9)
 
 
 def test_the_order_of_the_data_goes_on(runs):
