@@ -24,6 +24,15 @@ mv "$work/verl-0.9.1/tests" "$work/run"
 # Their pytest plugin, for this run alone.
 "$PYTHON" -m pip install -q --disable-pip-version-check --no-deps --target "$work/plugins" "pytest-asyncio>=1.0"
 cd "$work/run"
+# Or "on" would be off as well, and nothing could differ.
+cat >tests/conftest.py <<'CONFTEST'
+import os
+import sys
+
+import verl  # noqa: F401
+
+assert ("amir_verl.plugin" in sys.modules) == (os.environ["VERL_USE_EXTERNAL_PLUGINS"] == "auto")
+CONFTEST
 mapfile -t files < <(find "${tests[@]}" -name "test_*.py" \( -name "*on_cpu.py" -o -path "*/trainer/*" -o -path "*/plugin/*" \) | sort)
 for plugins in none auto; do
   # Exit status 1: some tests failed, which the comparison below judges.
