@@ -15,6 +15,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from amir_verl.cli.cards import find_cards
+from amir_verl.cli.memory import GB, estimate
+from amir_verl.cli.model_shapes import PUBLISHED
 from benchmarks.gpu_check import SKIPPED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,13 +30,16 @@ _SMALL = ["--groups", "8", "--responses", "16", "--layers", "1", "--micro-batch"
 
 
 class Part(NamedTuple):
-    """One part: what it shows, its command, its quick form if it has one, and the seconds it may take."""
+    """One part: what it shows, its command, its quick form if it has one, the seconds it may take, and the
+    bytes of the card that it is reckoned to need (0: it looks for itself).
+    """
 
     name: str
     shows: str
     command: list[str]
     quick: list[str] | None
     limit: float
+    needs: float = 0.0
 
 
 def _module(name: str, *arguments: str) -> list[str]:
@@ -68,6 +74,9 @@ PARTS = (
         _module("update_overhead", *_QWEN, "--response", "448", "--micro-batch", "4", "--repeats", "7"),
         _module("update_overhead", *_SMALL),
         330,
+        estimate(
+            PUBLISHED["qwen2.5-0.5b"], card=0, tokens=4 * 512, longest=512, flash_attention=False
+        ).update,
     ),
     Part(
         "training",
@@ -114,6 +123,8 @@ def main() -> int:
         command = part.quick if args.quick else part.command
         if command is None:
             outcome = Outcome("skipped", [f"{SKIPPED}it has no quick form"], 0.0)
+        elif not args.quick and (reason := too_small(part.needs)):
+            outcome = Outcome("skipped", [f"{SKIPPED}{reason}"], 0.0)
         else:
             outcome = run(command, limit=part.limit)
         outcomes.append((part, outcome))
@@ -122,6 +133,14 @@ def main() -> int:
             args.out.parent.mkdir(parents=True, exist_ok=True)
             args.out.write_text(page(outcomes, quick=args.quick))
     return int(any(outcome.word in ("failed", "missed") for _, outcome in outcomes))
+
+
+def too_small(needs: float) -> str | None:
+    """Why the smallest card of this machine cannot hold a part; None if it can, or if there is no card."""
+    cards = find_cards()
+    if not cards.found or needs <= 0.9 * cards.gigabytes * GB:
+        return None
+    return f"{needs / GB:.0f} GB are reckoned, the card has {cards.gigabytes}"
 
 
 def run(command: list[str], *, limit: float) -> Outcome:

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from amir_verl.cli.cards import Cards
+from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check import loss
 from benchmarks.gpu_check.__main__ import PARTS, REPOSITORY, judge, run
 
@@ -44,6 +46,21 @@ def test_how_a_part_ended(status, output, errors, word):
     assert outcome.word == word
     if word == "skipped":
         assert outcome.lines[0].startswith("skipped: no card") or "'verl'" in outcome.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("cards", "reason"),
+    [
+        (Cards(1, 8, found=True), " GB are reckoned, the card has 8"),
+        (Cards(1, 24, found=True), None),
+        (Cards(1, 8, found=False), None),
+    ],
+)
+def test_a_card_too_small_for_the_update_is_the_reason_to_skip_it(monkeypatch, cards, reason):
+    monkeypatch.setattr(gpu_check, "find_cards", lambda: cards)
+    (update,) = (part for part in PARTS if part.name == "update")
+    said = gpu_check.too_small(update.needs)
+    assert said is None if reason is None else said.endswith(reason)
 
 
 def test_a_part_that_hangs_is_stopped():
