@@ -10,6 +10,7 @@
 | each micro-batch | the loss function, in it the policy loss `amir_grpo` | trainer/worker_loss.py |
 | the update is done | `_update_actor` returns | trainer/driver.py |
 | a checkpoint is saved or loaded | `_save_checkpoint`, `_load_checkpoint` | recovery/ |
+| +quantization=nf4: the actor is built | the engine `four_bit_language_model` | platform/four_bit_engine.py |
 | all along | a thread asks for vLLM's and Ray's health | recovery/watchdog.py |
 | +amir=advantage: advantages | the estimator `amir_grpo` | trainer/advantage_estimator.py |
 | +amir=ranked: rollouts | the agent loop `ranked_replay` | ranked/replay.py |
@@ -68,6 +69,10 @@ def _register_agent_loops(_: Any) -> None:
     import amir_verl.ranked.replay  # noqa: F401
 
 
+def _register_engines(_: Any) -> None:
+    import amir_verl.platform.four_bit_engine  # noqa: F401
+
+
 def _check_runs(verl_config: Any) -> None:
     from amir_verl.trainer.preflight import check_before_ray
 
@@ -103,6 +108,7 @@ def _load() -> None:
     wrapt.register_post_import_hook(_watch_advantages, "verl.trainer.ppo.v1.utils")
     wrapt.register_post_import_hook(_register_trainers, "verl.trainer.ppo.v1")
     wrapt.register_post_import_hook(_register_agent_loops, "verl.experimental.agent_loop.agent_loop")
+    wrapt.register_post_import_hook(_register_engines, "verl.workers.engine")
     wrapt.register_post_import_hook(_check_runs, "verl.utils.config")
 
 

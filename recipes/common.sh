@@ -49,14 +49,17 @@ choose_algorithm() { # ALGO, AMIR_PRESET, AMIR_<SETTING> -> ALGORITHM
   esac
 }
 
-choose_lora() { # LORA_RANK, LORA_ALPHA -> LORA; empty for full parameters
+choose_lora() { # LORA_RANK, LORA_ALPHA, LOAD_IN_4BIT -> LORA; empty for full parameters
   LORA=()
+  case ${LOAD_IN_4BIT:=0} in 0 | 1) ;; *) refuse "LOAD_IN_4BIT must be 0 or 1, got '$LOAD_IN_4BIT'" ;; esac
+  [ "$LORA_RANK$LOAD_IN_4BIT" != 01 ] || refuse "LOAD_IN_4BIT=1 freezes the base: set LORA_RANK, such as LORA_RANK=16"
   [ "$LORA_RANK" != 0 ] || return 0
   LORA=(
     actor_rollout_ref.model.lora_rank="$LORA_RANK"
     actor_rollout_ref.model.lora_alpha="${LORA_ALPHA:-$((2 * LORA_RANK))}"
     actor_rollout_ref.model.target_modules=all-linear
   )
+  [ "$LOAD_IN_4BIT" = 0 ] || LORA+=(+quantization=nf4)
 }
 
 choose_cluster() { # GPUS (a node), NNODES, RAY_ADDRESS, PLATFORM -> CLUSTER
@@ -151,7 +154,7 @@ need_reward() { # REWARD: a file, or pkg://module
 
 plan_memory() { # the card, the model, LoRA and lengths -> what of them is open, and FLASH (1: flash-attn is there)
   local name given=() planned
-  for name in GPUS GPU_MEMORY_GB NNODES LORA_RANK PROMPT_LENGTH RESPONSE_LENGTH TEMPERATURE OFFLOAD TOKENS TP UTILISATION; do
+  for name in GPUS GPU_MEMORY_GB NNODES LORA_RANK LOAD_IN_4BIT PROMPT_LENGTH RESPONSE_LENGTH TEMPERATURE OFFLOAD TOKENS TP UTILISATION; do
     given+=("$name=${!name:-}")
   done
   planned=$("$PYTHON" -m amir_verl.cli.cards --prog "$SELF" "$RECIPE" "${given[@]}") || exit 2
@@ -195,6 +198,7 @@ run_recipe() { # "$@": verl overrides, which win over everything here
   SEED=${SEED:-0}
   whole_numbers LORA_RANK NNODES STEPS PROMPTS GROUP PROMPT_LENGTH RESPONSE_LENGTH MINI_BATCH VAL_SAMPLES SEED
   choose_algorithm
+  choose_lora
   need_model
   need_data TRAIN "$TRAIN" && local train=$FILES
   need_data VAL "$VAL" && local validation=$FILES
@@ -204,6 +208,7 @@ run_recipe() { # "$@": verl overrides, which win over everything here
   # Says what ran: qwen2.5-3b-amir_grpo-paper-lora16-gsm8k-n8-lr5e-6-seed0
   local kind=full preset= set=${TRAIN%%,*}
   [ "$LORA_RANK" = 0 ] || kind=lora$LORA_RANK
+  [ "$LOAD_IN_4BIT" = 0 ] || kind+=-4bit
   case $ALGO-$AMIR_PRESET in amir_*-paper) preset=-paper ;; esac
   set=$(basename "$set" .parquet)
   NAME=${NAME:-$(tr -c 'A-Za-z0-9._+\n-' - <<<"$RECIPE-$ALGO$preset-$kind-${set%_train}-n$GROUP-lr$LR-seed$SEED")}
@@ -217,7 +222,6 @@ run_recipe() { # "$@": verl overrides, which win over everything here
   LATEST=$OUT/checkpoints/latest_checkpointed_iteration.txt
   VAL_BEFORE_TRAIN=${VAL_BEFORE_TRAIN:-$([ -e "$LATEST" ] && echo False || echo True)}
 
-  choose_lora
   choose_cluster
   DATA=(
     data.train_files="$train"

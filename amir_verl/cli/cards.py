@@ -75,6 +75,7 @@ def plan_recipe(shape: ModelShape, variables: Mapping[str, str], *, flash_attent
         gpus=whole("GPUS") or 1,
         nodes=whole("NNODES") or 1,
         lora_rank=whole("LORA_RANK", 0) or 0,
+        four_bit=variables.get("LOAD_IN_4BIT") == "1",
         longest=(whole("PROMPT_LENGTH") or 1024) + (whole("RESPONSE_LENGTH") or 1024),
         offload=variables.get("OFFLOAD") or None,
         tokens=whole("TOKENS"),
@@ -111,8 +112,9 @@ def advice(run: Estimate) -> list[dict[str, Any]]:
     deeper = OFFLOAD[OFFLOAD.index(run.offload) :]
     levers: list[dict[str, Any]] = [{"offload": level} for level in deeper]
     levers += [] if run.lora_rank else [{"lora_rank": 16}]
+    levers += [] if run.four_bit else [{"lora_rank": run.lora_rank or 16, "four_bit": True}]
     levers += [{"gpus": 2 * run.gpus}, {"gpus": 8 * run.gpus}]
-    same = ("card", "gpus", "nodes", "lora_rank", "longest", "flash_attention", "temperature")
+    same = ("card", "gpus", "nodes", "lora_rank", "four_bit", "longest", "flash_attention", "temperature")
     ways = []
     for lever in levers:
         try:
@@ -126,6 +128,7 @@ def advice(run: Estimate) -> list[dict[str, Any]]:
 
 def _difference(run: Estimate, other: Estimate) -> dict[str, Any]:
     changes = {
+        "LOAD_IN_4BIT": other.four_bit and not run.four_bit and 1,
         "LORA_RANK": other.lora_rank != run.lora_rank and other.lora_rank,
         "GPUS": other.gpus != run.gpus and other.gpus,
         "OFFLOAD": other.offload != run.offload and other.offload,
@@ -161,18 +164,22 @@ _IN_VERL = {
 }
 
 
-# Cards, their gigabytes, nodes, recipe, model, LoRA rank: the rows of the table.
+# Cards, their gigabytes, nodes, recipe, model, LoRA rank: the rows of the table. A rank of "16, 4 bits" is
+# one on a base in four bits.
+_FOUR_BIT = "16, 4 bits"
 _ROWS = (
-    *((1, 24, 1, "qwen2.5_3b", rank) for rank in (16, 0)),
+    *((1, 24, 1, "qwen2.5_3b", rank) for rank in (16, 0, _FOUR_BIT)),
     (1, 48, 1, "qwen2.5_3b", 16),
     (1, 80, 1, "qwen2.5_3b", 0),
     (8, 24, 1, "qwen2.5_3b", 0),
     (8, 80, 1, "qwen2.5_3b", 0),
     *((1, gigabytes, 1, "qwen2.5_7b", 16) for gigabytes in (24, 48, 80)),
+    *((1, gigabytes, 1, "qwen2.5_7b", _FOUR_BIT) for gigabytes in (24, 48, 80)),
     (1, 80, 1, "qwen2.5_7b", 0),
     *((8, gigabytes, 1, "qwen2.5_7b", 0) for gigabytes in (48, 80)),
     (8, 80, 2, "qwen2.5_7b", 0),
     *((1, gigabytes, 1, "gemma3_4b", 16) for gigabytes in (24, 48, 80)),
+    *((1, gigabytes, 1, "gemma3_4b", _FOUR_BIT) for gigabytes in (24, 48)),
     (1, 80, 1, "gemma3_4b", 0),
     *((8, gigabytes, 1, "gemma3_4b", 0) for gigabytes in (48, 80)),
 )
@@ -183,12 +190,24 @@ def table() -> str:
     titles = ("cards", "command", "offload", "state", "tokens", "update", "vLLM", "KV cache", "host")
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for gpus, gigabytes, nodes, recipe, rank in _ROWS:
-        shape = PUBLISHED[recipe.replace("_", "-")]
-        run = plan(shape, card=gigabytes * GB, gpus=gpus, nodes=nodes, lora_rank=rank, longest=2048)
-        cards = f"{nodes} nodes, {gpus} x {gigabytes} GB each" if nodes > 1 else f"{gpus} x {gigabytes} GB"
-        before = (f"NNODES={nodes} RAY_ADDRESS=auto " if nodes > 1 else "") + (
-            f"LORA_RANK={rank} " if rank else ""
+        shape, four_bit = PUBLISHED[recipe.replace("_", "-")], rank == _FOUR_BIT
+        rank = 16 if four_bit else rank
+        run = plan(
+            shape,
+            card=gigabytes * GB,
+            gpus=gpus,
+            nodes=nodes,
+            lora_rank=rank,
+            four_bit=four_bit,
+            longest=2048,
         )
+        cards = f"{nodes} nodes, {gpus} x {gigabytes} GB each" if nodes > 1 else f"{gpus} x {gigabytes} GB"
+        variables = (
+            f"NNODES={nodes} RAY_ADDRESS=auto" if nodes > 1 else "",
+            "LOAD_IN_4BIT=1" if four_bit else "",
+            f"LORA_RANK={rank}" if rank else "",
+        )
+        before = "".join(f"{variable} " for variable in variables if variable)
         cells = (
             cards,
             f"`{before}bash recipes/{recipe}.sh`",

@@ -122,6 +122,7 @@ def reckoned_run(config: DictConfig) -> Estimate:
         gpus=trainer.n_gpus_per_node,
         nodes=trainer.nnodes,
         lora_rank=worker.model.lora_rank,
+        four_bit=worker.model.get("model_type") == "four_bit_language_model",
         offload="cpu" if policy.offload_policy else offload,
         tokens=tokens,
         longest=longest,

@@ -7,6 +7,7 @@ FSDP2 that computes in bfloat16 on float32 weights, gradient checkpointing, pack
 from dataclasses import dataclass
 from functools import partial
 
+from amir_verl.cli.four_bit_memory import four_bit_base, four_bit_gathered
 from amir_verl.cli.model_shapes import ModelShape
 
 GB = 10**9
@@ -46,6 +47,7 @@ class Estimate:
     gpus: int
     nodes: int
     lora_rank: int
+    four_bit: bool
     offload: str
     tokens: int
     longest: int
@@ -100,6 +102,7 @@ def estimate(
     gpus: int = 1,
     nodes: int = 1,
     lora_rank: int = 0,
+    four_bit: bool = False,
     offload: str = "none",
     tokens: int = MOST_TOKENS,
     longest: int = 2048,
@@ -114,6 +117,7 @@ def estimate(
         card: bytes of the smallest card.
         gpus: cards a node.
         lora_rank: 0 trains the whole model.
+        four_bit: whether the base under the adapters is in four bits.
         flash_attention: whether flash-attn is installed.
         temperature: of sampling; verl copies the logits unless it is 1.
     """
@@ -121,8 +125,16 @@ def estimate(
     trained = shape.lora_parameters(lora_rank) if lora_rank else shape.parameters - shape.frozen
     weights = shape.parameters + (trained if lora_rank else 0)
     state = (WEIGHT * weights + TRAINED * trained) / ranks
+    if four_bit:
+        base = four_bit_base(shape)
+        state = (base.sharded + (WEIGHT + TRAINED) * trained) / ranks + base.copied
     passes = _passes(
-        shape, tokens, lora_rank=lora_rank, flash_attention=flash_attention, temperature=temperature
+        shape,
+        tokens,
+        lora_rank=lora_rank,
+        four_bit=four_bit,
+        flash_attention=flash_attention,
+        temperature=temperature,
     )
     return Estimate(
         shape=shape,
@@ -130,6 +142,7 @@ def estimate(
         gpus=gpus,
         nodes=nodes,
         lora_rank=lora_rank,
+        four_bit=four_bit,
         offload=offload,
         tokens=tokens,
         longest=longest,
@@ -143,16 +156,23 @@ def estimate(
         adam=0.0 if offload == "cpu" else WEIGHT * trained / ranks,
         engine=utilisation * card,
         kv_cache_tokens=_kv_cache_tokens(shape, card=card, utilisation=utilisation, split=tensor_parallel),
-        host=_host(shape, state=state, gpus=gpus, offload=offload),
+        host=_host(shape, state=state, gpus=gpus, offload=offload, four_bit=four_bit),
     )
 
 
 def _passes(
-    shape: ModelShape, tokens: int, *, lora_rank: int, flash_attention: bool, temperature: float
+    shape: ModelShape,
+    tokens: int,
+    *,
+    lora_rank: int,
+    four_bit: bool,
+    flash_attention: bool,
+    temperature: float,
 ) -> dict[str, float]:
     """`working`, `activations`, `logits` and `scoring` of a micro-batch of so many tokens."""
     # FSDP2 keeps the root (embeddings or output layer) gathered, and one layer beside the one at work.
-    gathered = 2 * (shape.embedding_parameters + 2 * shape.layer_parameters)
+    plain = 2 * (shape.embedding_parameters + 2 * shape.layer_parameters)
+    gathered = four_bit_gathered(shape) if four_bit else plain
     # A gradient in bfloat16, and its float32 copy that is reduced.
     gradient = 0 if lora_rank else 6 * max(shape.embedding_parameters, shape.layer_parameters)
     inputs = 2 * shape.hidden_size * shape.num_hidden_layers
@@ -161,6 +181,8 @@ def _passes(
     layer = (
         20 * shape.hidden_size + 8 * (shape.query_size + shape.key_value_size) + 10 * shape.intermediate_size
     )
+    if four_bit:  # peft copies what each map gives
+        layer += 2 * sum(outputs for _, outputs in shape.layer_maps)
     # Without flash-attn packed sequences need a mask of tokens x tokens: a byte, and two where it is added.
     mask = 0 if flash_attention else 3 * tokens**2
     # Temperature 1 alone spares verl a copy of the bfloat16 logits.
@@ -182,9 +204,10 @@ def _kv_cache_tokens(shape: ModelShape, *, card: float, utilisation: float, spli
     return max(0, int(room * split / shape.kv_cache_bytes))
 
 
-def _host(shape: ModelShape, *, state: float, gpus: int, offload: str) -> float:
-    # Each card of a model with tied embeddings loads the whole of it; else one a node does.
-    loading = WEIGHT * shape.parameters * (gpus if shape.tie_word_embeddings else 1)
+def _host(shape: ModelShape, *, state: float, gpus: int, offload: str, four_bit: bool) -> float:
+    # Each card of a model with tied embeddings loads the whole of it; else one a node does. Weights that are
+    # quantized go from the file to the card one by one.
+    loading = 0 if four_bit else WEIGHT * shape.parameters * (gpus if shape.tie_word_embeddings else 1)
     return max(loading, 0.0 if offload == "none" else state * gpus)
 
 
@@ -195,6 +218,7 @@ def plan(
     gpus: int,
     nodes: int = 1,
     lora_rank: int = 0,
+    four_bit: bool = False,
     longest: int,
     offload: str | None = None,
     tokens: int | None = None,
@@ -219,6 +243,7 @@ def plan(
         gpus=gpus,
         nodes=nodes,
         lora_rank=lora_rank,
+        four_bit=four_bit,
         longest=longest,
         tensor_parallel=split,
         flash_attention=flash_attention,
@@ -226,8 +251,15 @@ def plan(
     )
     run = reckoned()
 
+    def engine_share(level: str) -> float:
+        beside = 85 - int(100 * run.state / card) if level == "none" else 75
+        return min(75, beside) / 100
+
+    engine = 2 * shape.parameters / split + ENGINE_OWN + longest * shape.kv_cache_bytes / split
+
     def with_room(level: str) -> tuple[int, str]:
-        if level == "none" and run.state > STAYS_BESIDE_ENGINE * card:
+        crowded = offload is None and utilisation is None and engine > engine_share(level) * card
+        if level == "none" and (run.state > STAYS_BESIDE_ENGINE * card or crowded):
             return 0, level
         fitting = 0
         for amount in range(1024, MOST_TOKENS + 1, 1024):
@@ -245,14 +277,8 @@ def plan(
             "RESPONSE_LENGTH, or set TOKENS to try"
         )
     if utilisation is None:
-        percent = 75
-        if chosen == "none":
-            percent = min(percent, 85 - int(100 * run.state / card))
-        utilisation = percent / 100
-        if (
-            2 * shape.parameters / split + ENGINE_OWN + longest * shape.kv_cache_bytes / split
-            > utilisation * card
-        ):
+        utilisation = engine_share(chosen)
+        if engine > utilisation * card:
             raise ValueError(
                 f"vLLM's weights alone take {_gb(2 * shape.parameters / split)} GB of a {_gb(card)} GB card: "
                 "use more GPUS, or set UTILISATION to try"

@@ -28,6 +28,7 @@ class ModelShape:
 
     Attributes:
         frozen: parameters beside the language model (a vision tower), which text does not train.
+        frozen_maps: of these, those of linear maps (they can be held in four bits), and the number of maps.
     """
 
     model_type: str
@@ -40,6 +41,7 @@ class ModelShape:
     head_dim: int
     tie_word_embeddings: bool
     frozen: int = 0
+    frozen_maps: tuple[int, int] = (0, 0)
 
     @property
     def query_size(self) -> int:
@@ -74,16 +76,27 @@ class ModelShape:
         layers = self.num_hidden_layers * self.layer_parameters
         return tables * self.embedding_parameters + layers + self.hidden_size + self.frozen
 
-    def lora_parameters(self, rank: int) -> int:
-        """Adapters of this rank on every linear map of the layers (verl's `target_modules=all-linear`)."""
-        maps = (
+    @property
+    def layer_maps(self) -> tuple[tuple[int, int], ...]:
+        """Inputs and outputs of every linear map of a layer."""
+        return (
             (self.hidden_size, self.query_size),
             (self.hidden_size, self.key_value_size),
             (self.hidden_size, self.key_value_size),
             (self.query_size, self.hidden_size),
-            *[(self.hidden_size, self.intermediate_size)] * 3,
+            (self.hidden_size, self.intermediate_size),
+            (self.hidden_size, self.intermediate_size),
+            (self.intermediate_size, self.hidden_size),
         )
-        return self.num_hidden_layers * rank * sum(inputs + outputs for inputs, outputs in maps)
+
+    @property
+    def layer_map_parameters(self) -> int:
+        """Weights of a layer's linear maps, without biases and norms."""
+        return sum(inputs * outputs for inputs, outputs in self.layer_maps)
+
+    def lora_parameters(self, rank: int) -> int:
+        """Adapters of this rank on every linear map of the layers (verl's `target_modules=all-linear`)."""
+        return self.num_hidden_layers * rank * sum(inputs + outputs for inputs, outputs in self.layer_maps)
 
     @property
     def kv_cache_bytes(self) -> int:
@@ -110,11 +123,12 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape:
     if "head_dim" not in sizes and {"hidden_size", "num_attention_heads"} <= sizes.keys():
         sizes["head_dim"] = sizes["hidden_size"] // sizes["num_attention_heads"]
     if missing := [
-        name for name in ModelShape.__annotations__ if sizes.get(name) is None and name != "frozen"
+        name for name in ModelShape.__annotations__ if sizes.get(name) is None and "frozen" not in name
     ]:
         raise ValueError(f"the model's config.json lacks {', '.join(missing)}")
     if vision := config.get("vision_config"):
         sizes["frozen"] = _siglip_parameters(vision, sizes["hidden_size"])
+        sizes["frozen_maps"] = _siglip_maps(vision)
     return ModelShape(**sizes)
 
 
@@ -125,6 +139,12 @@ def _siglip_parameters(vision: Mapping[str, Any], text_size: int) -> int:
     embeddings = 3 * vision["patch_size"] ** 2 * size + size + patches * size
     layer = 4 * (size * size + size) + 2 * size * inner + inner + size + 2 * 2 * size
     return embeddings + vision["num_hidden_layers"] * layer + 2 * size + size * text_size + size
+
+
+def _siglip_maps(vision: Mapping[str, Any]) -> tuple[int, int]:
+    """Weights of the tower's linear maps, and how many: attention's four and the MLP's two a layer."""
+    size, inner, layers = (vision[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers"))
+    return layers * (4 * size * size + 2 * size * inner), 6 * layers
 
 
 def _qwen(hidden: int, intermediate: int, layers: int, heads: int, groups: int, **sizes: Any) -> ModelShape:

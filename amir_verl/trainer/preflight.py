@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amir_verl.config import AmirConfig
 from amir_verl.objective.advantage import AdvantageForm
+from amir_verl.platform.four_bit_checks import check_four_bit
 from amir_verl.platform.weight_engines import check_weight_engine
 from amir_verl.recovery.resume_point import find_resume_point
 
@@ -160,6 +161,7 @@ def check_before_ray(verl_config: Any, *, mode_checks: ModeChecks) -> None:
     @wraps(validate)
     def validate_with_amir(config: DictConfig, *args: Any, **kwargs: Any) -> None:
         try:
+            check_four_bit(config)
             check_run(config, mode_checks=mode_checks)
         except ValueError as error:
             # A user's mistake is one line, not a traceback through hydra.
