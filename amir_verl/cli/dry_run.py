@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from amir_verl.cli import cards, complain
 from amir_verl.cli.memory import GB, Estimate, estimate
 from amir_verl.cli.model_shapes import PUBLISHED, ModelShape, shape_of
+from amir_verl.platform.four_bit import MODEL_TYPE
 
 # How hydra and OmegaConf refuse a setting.
 _REFUSALS = (HydraException, OmegaConfBaseException)
@@ -122,7 +123,7 @@ def reckoned_run(config: DictConfig) -> Estimate:
         gpus=trainer.n_gpus_per_node,
         nodes=trainer.nnodes,
         lora_rank=worker.model.lora_rank,
-        four_bit=worker.model.get("model_type") == "four_bit_language_model",
+        four_bit=worker.model.get("model_type") == MODEL_TYPE,
         offload="cpu" if policy.offload_policy else offload,
         tokens=tokens,
         longest=longest,

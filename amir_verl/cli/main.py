@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate-ranking": ("evaluate_ranking", "how well log-probabilities order given responses"),
     "report": ("report", "compare two runs: a page with figures"),
     "export": ("export", "turn a verl checkpoint into a Hugging Face model"),
+    "dequantize": ("dequantize", "write the weights that a training on four bits has as its base"),
 }
 
 

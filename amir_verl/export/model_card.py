@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from amir_verl.evaluation.comparison.run_files import run_metrics
+from amir_verl.platform.four_bit import MODEL_TYPE
 
 # Line of the card -> key in verl's resolved configuration.
 SETTINGS = {
@@ -29,6 +30,7 @@ SETTINGS = {
     "clip high": "actor_rollout_ref.actor.clip_ratio_high",
     "KL loss": "actor_rollout_ref.actor.use_kl_loss",
     "LoRA rank": "actor_rollout_ref.model.lora_rank",
+    "kind of base": "actor_rollout_ref.model.model_type",
     "reward function": "reward.custom_reward_function.path",
 }
 TRAINING_METRICS = (
@@ -105,6 +107,7 @@ def model_card(
     base_model: str | None = None,
     metrics: Mapping[str, tuple[int, float]] | None = None,
     evaluation: Mapping[str, Any] | None = None,
+    adapters_alone: bool = False,
 ) -> str:
     """The card as Markdown.
 
@@ -115,6 +118,7 @@ def model_card(
         base_model: hub name of the model that training started from; else that of `config`.
         metrics: of `metrics_at`.
         evaluation: of `amir-verl evaluate` (evaluation.json).
+        adapters_alone: whether the folder holds LoRA adapters, without the weights under them.
     """
     config = config or {}
     given = _at(config, "actor_rollout_ref.model.path")
@@ -151,4 +155,6 @@ def model_card(
         data={label: _shown(value) for label, value in data.items() if value},
         metrics=metrics or {},
         evaluation=evaluation,
+        adapters_alone=adapters_alone,
+        four_bit=_at(config, "actor_rollout_ref.model.model_type") == MODEL_TYPE,
     )

@@ -78,12 +78,15 @@ def merge_lora(model_dir: Path) -> bool:
     return True
 
 
-def write_card(model_dir: Path, actor: Path, *, name: str, settings: dict[str, str]) -> Path:
+def write_card(
+    model_dir: Path, actor: Path, *, name: str, settings: dict[str, str], adapters_alone: bool = False
+) -> Path:
     """Write README.md into `model_dir`.
 
     Args:
         settings: `RUN_DIR`, `CONFIG`, `EVALUATION` and `BASE_MODEL`, each possibly empty. Without `RUN_DIR`
             the directory above the checkpoints is the run; without `CONFIG` it is looked for there.
+        adapters_alone: whether the folder holds adapters, without the weights under them.
 
     Raises:
         ValueError: a named file is not there or cannot be read.
@@ -108,6 +111,7 @@ def write_card(model_dir: Path, actor: Path, *, name: str, settings: dict[str, s
         base_model=settings["BASE_MODEL"] or None,
         metrics=metrics,
         evaluation=evaluation,
+        adapters_alone=adapters_alone,
     )
     path = model_dir / "README.md"
     path.write_text(card, encoding="utf-8")

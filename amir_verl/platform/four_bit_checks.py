@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from amir_verl.platform.four_bit_weights import MODEL_TYPE, is_four_bit
+from amir_verl.platform.four_bit import MODEL_TYPE, is_four_bit
 
 _INSTALL = "pip install 'amir-verl[4bit]'"
 

@@ -24,7 +24,8 @@ from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from verl.workers.engine.fsdp.utils import unfuse_moe_params
 
-from amir_verl.platform.four_bit_weights import MODEL_TYPE, dequantized, four_bit_layers, load_four_bit
+from amir_verl.platform.four_bit import MODEL_TYPE
+from amir_verl.platform.four_bit_weights import dequantized, four_bit_layers, load_four_bit
 
 _VERL = "verl.workers.engine.fsdp.transformer_impl"
 

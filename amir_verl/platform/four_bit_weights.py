@@ -12,20 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-MODEL_TYPE = "four_bit_language_model"  # of verl's model settings; conf/quantization/nf4.yaml
+from amir_verl.platform.four_bit import is_four_bit
+
 # FSDP2 copies and gathers packed weights as floats of this type. In bfloat16 a copy on the GPU may write all
 # NaNs alike, which changes the weights packed in them (bitsandbytes issue 1945); float32 is copied as it is.
 STORAGE = torch.float32
-
-
-def is_four_bit(config: Any) -> bool:
-    """Whether a model's configuration, an object or the mapping of config.json, is of 4-bit weights of
-    bitsandbytes.
-    """
-    found = config.get("quantization_config") if isinstance(config, dict) else None
-    found = found or getattr(config, "quantization_config", None)
-    settings = found if isinstance(found, dict) or found is None else found.to_dict()
-    return bool(settings and (settings.get("load_in_4bit") or settings.get("_load_in_4bit")))
 
 
 def load_four_bit(
