@@ -137,8 +137,16 @@ def dequantized_model(model: str | Path, *, dtype: Any) -> Any:
     """
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.integrations.bitsandbytes import Bnb4bitDeserialize
 
     from amir_verl.platform.four_bit_weights import load_four_bit
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_four_bit(AutoModelForCausalLM, model, dtype=dtype, device=device).dequantize(dtype).cpu()
+    plain = load_four_bit(AutoModelForCausalLM, model, dtype=dtype, device=device).dequantize(dtype).cpu()
+    # transformers 5 writes what it has read, but cannot turn this reading around: its reverse_op is missing.
+    plain._weight_conversions = [
+        conversion
+        for conversion in plain._weight_conversions
+        if not any(isinstance(step, Bnb4bitDeserialize) for step in getattr(conversion, "operations", ()))
+    ]
+    return plain
