@@ -21,6 +21,8 @@ def check_four_bit(config: DictConfig) -> None:
     Raises:
         ValueError: one line, with what to install or to set.
     """
+    if OmegaConf.select(config, "actor_rollout_ref.model") is None:
+        return  # verl says what is missing
     worker = config.actor_rollout_ref
     model, rollout = worker.model, worker.rollout
     quantization = _quantization_of(str(model.path))
