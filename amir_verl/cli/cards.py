@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from amir_verl.cli import complain
-from amir_verl.cli.memory import GB, OFFLOAD, Estimate, plan
+from amir_verl.cli.memory import GB, OFFLOAD, Estimate, in_gb
+from amir_verl.cli.memory_plan import plan
 from amir_verl.cli.model_shapes import PUBLISHED, ModelShape
 
 ASSUMED_GB = 80
@@ -89,12 +90,15 @@ def plan_recipe(shape: ModelShape, variables: Mapping[str, str], *, flash_attent
 def memory_line(run: Estimate) -> str:
     """The run's line of the table, in words: GB of each card, and of a node's RAM."""
     cards = f"{run.nodes * run.gpus} x {run.card / GB:.0f} GB"
-    parts = (
-        f"state {_gb(run.state)} (offload {run.offload}), "
-        f"update {_gb(run.update)} with {run.tokens:,} tokens, "
-        f"vLLM {_gb(run.engine)} with a KV cache of {run.kv_cache_tokens:,} tokens, host {_gb(run.host)}"
-    )
-    return f"memory, GB of each of {cards}: {parts} (reckoned, not measured)"
+    parts = [
+        f"state {in_gb(run.state)} (offload {run.offload})",
+        f"update {in_gb(run.update)} with {run.tokens:,} tokens",
+        f"vLLM {in_gb(run.engine)} with a KV cache of {run.kv_cache_tokens:,} tokens",
+        f"host {in_gb(run.host)}",
+    ]
+    if not run.samples:
+        del parts[2]
+    return f"memory, GB of each of {cards}: {', '.join(parts)} (reckoned, not measured)"
 
 
 def verdict(run: Estimate) -> str:
@@ -114,7 +118,8 @@ def advice(run: Estimate) -> list[dict[str, Any]]:
     levers += [] if run.lora_rank else [{"lora_rank": 16}]
     levers += [] if run.four_bit else [{"lora_rank": run.lora_rank or 16, "four_bit": True}]
     levers += [{"gpus": 2 * run.gpus}, {"gpus": 8 * run.gpus}]
-    same = ("card", "gpus", "nodes", "lora_rank", "four_bit", "longest", "flash_attention", "temperature")
+    same = ["card", "gpus", "nodes", "lora_rank", "four_bit", "longest", "flash_attention", "temperature"]
+    same += ["samples", "reference"]
     ways = []
     for lever in levers:
         try:
@@ -145,17 +150,16 @@ def _in_recipes(changes: Mapping[str, Any]) -> str:
 
 def _in_verl(changes: Mapping[str, Any]) -> str:
     return " ".join(
-        _OFFLOAD_IN_VERL[value] if name == "OFFLOAD" else f"{_IN_VERL[name]}={value}"
-        for name, value in changes.items()
+        _IN_VERL.get(f"{name}={value}") or f"{_IN_VERL[name]}={value}" for name, value in changes.items()
     )
 
 
 _FSDP = "actor_rollout_ref.actor.fsdp_config"
-_OFFLOAD_IN_VERL = {
-    "swap": f"{_FSDP}.param_offload=True {_FSDP}.optimizer_offload=True",
-    "cpu": f"{_FSDP}.offload_policy=True",
-}
+# The recipes' variables, or one of their values, in overrides of verl.
 _IN_VERL = {
+    "OFFLOAD=swap": f"{_FSDP}.param_offload=True {_FSDP}.optimizer_offload=True",
+    "OFFLOAD=cpu": f"{_FSDP}.offload_policy=True",
+    "LOAD_IN_4BIT=1": "+quantization=nf4",
     "LORA_RANK": "actor_rollout_ref.model.lora_rank",
     "GPUS": "trainer.n_gpus_per_node",
     "TOKENS": "actor_rollout_ref.actor.ppo_max_token_len_per_gpu",
@@ -212,19 +216,15 @@ def table() -> str:
             cards,
             f"`{before}bash recipes/{recipe}.sh`",
             run.offload,
-            _gb(run.state),
+            in_gb(run.state),
             f"{run.tokens:,}",
-            _gb(run.update),
-            _gb(run.engine),
+            in_gb(run.update),
+            in_gb(run.engine),
             f"{run.kv_cache_tokens / 1000:,.0f}",
-            _gb(run.host),
+            in_gb(run.host),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _gb(size: float) -> str:
-    return f"{size / GB:.0f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -131,6 +131,8 @@ def reckoned_run(config: DictConfig) -> Estimate:
         utilisation=worker.rollout.gpu_memory_utilization,
         flash_attention=cards.flash_attention_is_there(),
         temperature=worker.rollout.temperature,
+        samples=trainer.v1.trainer_mode != "amir_ranked",
+        reference=worker.actor.use_kl_loss or config.algorithm.use_kl_in_reward,
     )
 
 

@@ -1,11 +1,10 @@
 """How much memory a training run needs: arithmetic in bytes, before anything starts.
 
-`estimate` reckons a given run, `plan` chooses what the user left open. Runs are as the recipes make them:
-FSDP2 that computes in bfloat16 on float32 weights, gradient checkpointing, packed sequences, vLLM.
+`estimate` reckons a given run; memory_plan.py chooses what the user left open. Runs are as the recipes make
+them: FSDP2 that computes in bfloat16 on float32 weights, gradient checkpointing, packed sequences, vLLM.
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 from amir_verl.cli.four_bit_memory import four_bit_base, four_bit_gathered
 from amir_verl.cli.model_shapes import ModelShape
@@ -15,7 +14,6 @@ OFFLOAD = ("none", "swap", "cpu")
 MOST_TOKENS = 16_384  # a micro-batch beyond this gains no speed
 # Of a card: the rest is for CUDA's context, NCCL and what the allocator cannot use.
 USABLE = 0.9
-STAYS_BESIDE_ENGINE = 0.35  # the most of a card that the state may take and stay on it while vLLM samples
 ENGINE_OWN = 1.5 * GB  # vLLM's CUDA graphs and activations
 WEIGHT = 4  # bytes of a parameter in float32, frozen ones too
 TRAINED = 12  # its float32 gradient and Adam's two moments
@@ -37,7 +35,7 @@ class Estimate:
         logits: of the micro-batch in the update, with log-softmax and their gradients.
         scoring: of the pass of old log-probabilities and entropy, which has no gradients.
         adam: what Adam's step needs beside the state.
-        engine: vLLM's share of the card.
+        engine: vLLM's share of the card; 0 where responses are given.
         kv_cache_tokens: tokens (not bytes) that vLLM's cache holds, on all cards of one replica.
         host: RAM of one node.
     """
@@ -55,6 +53,8 @@ class Estimate:
     utilisation: float
     flash_attention: bool
     temperature: float
+    samples: bool
+    reference: bool
     state: float
     working: float
     activations: float
@@ -87,10 +87,10 @@ class Estimate:
         if self.tokens < self.longest:
             found.append(f"a sequence has {self.longest} tokens, a micro-batch {self.tokens}")
         if self.update > USABLE * self.card:
-            found.append(f"the update needs {_gb(self.update)} of {_gb(USABLE * self.card)} GB")
+            found.append(f"the update needs {in_gb(self.update)} of {in_gb(USABLE * self.card)} GB")
         if self.sampling > 0.95 * self.card:
-            found.append(f"vLLM and the state need {_gb(self.sampling)} of {_gb(0.95 * self.card)} GB")
-        if self.kv_cache_tokens < self.longest:
+            found.append(f"vLLM and the state need {in_gb(self.sampling)} of {in_gb(0.95 * self.card)} GB")
+        if self.samples and self.kv_cache_tokens < self.longest:
             found.append(f"vLLM's weights leave room for {self.kv_cache_tokens} tokens")
         return found
 
@@ -110,6 +110,8 @@ def estimate(
     utilisation: float = 0.5,
     flash_attention: bool = True,
     temperature: float = 1.0,
+    samples: bool = True,
+    reference: bool = False,
 ) -> Estimate:
     """Reckon a run.
 
@@ -120,6 +122,9 @@ def estimate(
         four_bit: whether the base under the adapters is in four bits.
         flash_attention: whether flash-attn is installed.
         temperature: of sampling; verl copies the logits unless it is 1.
+        samples: whether vLLM runs; not where responses are given (`+amir=ranked`).
+        reference: whether there is a reference policy. verl keeps its weights on the host, and takes the
+            model without its adapters for it where it has some.
     """
     ranks = gpus * nodes
     trained = shape.lora_parameters(lora_rank) if lora_rank else shape.parameters - shape.frozen
@@ -150,13 +155,16 @@ def estimate(
         utilisation=utilisation,
         flash_attention=flash_attention,
         temperature=temperature,
+        samples=samples,
+        reference=reference,
         state=state,
         **passes,
         # torch's AdamW goes over all tensors at once (foreach): the root of each second moment, in float32.
         adam=0.0 if offload == "cpu" else WEIGHT * trained / ranks,
-        engine=utilisation * card,
+        engine=utilisation * card if samples else 0.0,
         kv_cache_tokens=_kv_cache_tokens(shape, card=card, utilisation=utilisation, split=tensor_parallel),
-        host=_host(shape, state=state, gpus=gpus, offload=offload, four_bit=four_bit),
+        host=_host(shape, state=state, gpus=gpus, offload=offload, four_bit=four_bit)
+        + (WEIGHT * shape.parameters / nodes if reference and not lora_rank else 0.0),
     )
 
 
@@ -211,88 +219,6 @@ def _host(shape: ModelShape, *, state: float, gpus: int, offload: str, four_bit:
     return max(loading, 0.0 if offload == "none" else state * gpus)
 
 
-def plan(
-    shape: ModelShape,
-    *,
-    card: float,
-    gpus: int,
-    nodes: int = 1,
-    lora_rank: int = 0,
-    four_bit: bool = False,
-    longest: int,
-    offload: str | None = None,
-    tokens: int | None = None,
-    tensor_parallel: int | None = None,
-    utilisation: float | None = None,
-    flash_attention: bool = True,
-    temperature: float = 1.0,
-) -> Estimate:
-    """The run with what was left open (None) chosen: the least offload that leaves room for one sequence of
-    full length, then as many tokens a micro-batch as fit, up to `MOST_TOKENS`.
-
-    Raises:
-        ValueError: nothing fits, or an offload that does not exist; one line with what to set.
-    """
-    if offload is not None and offload not in OFFLOAD:
-        raise ValueError(f"OFFLOAD must be {', '.join(OFFLOAD[:-1])} or {OFFLOAD[-1]}, got '{offload}'")
-    split = tensor_parallel or _split(shape, card=card, gpus=gpus)
-    reckoned = partial(
-        estimate,
-        shape,
-        card=card,
-        gpus=gpus,
-        nodes=nodes,
-        lora_rank=lora_rank,
-        four_bit=four_bit,
-        longest=longest,
-        tensor_parallel=split,
-        flash_attention=flash_attention,
-        temperature=temperature,
-    )
-    run = reckoned()
-
-    def engine_share(level: str) -> float:
-        beside = 85 - int(100 * run.state / card) if level == "none" else 75
-        return min(75, beside) / 100
-
-    engine = 2 * shape.parameters / split + ENGINE_OWN + longest * shape.kv_cache_bytes / split
-
-    def with_room(level: str) -> tuple[int, str]:
-        crowded = offload is None and utilisation is None and engine > engine_share(level) * card
-        if level == "none" and (run.state > STAYS_BESIDE_ENGINE * card or crowded):
-            return 0, level
-        fitting = 0
-        for amount in range(1024, MOST_TOKENS + 1, 1024):
-            there = reckoned(offload=level, tokens=amount)
-            if there.update > USABLE * card:
-                break
-            fitting = amount
-        return fitting, level
-
-    levels = [with_room(level) for level in ([offload] if offload else OFFLOAD)]
-    fitting, chosen = next((level for level in levels if level[0] >= min(longest, MOST_TOKENS)), levels[-1])
-    if tokens is None and fitting < min(longest, MOST_TOKENS):
-        raise ValueError(
-            f"a sequence of {longest} tokens needs more than a {_gb(card)} GB card for the update: shorten "
-            "RESPONSE_LENGTH, or set TOKENS to try"
-        )
-    if utilisation is None:
-        utilisation = engine_share(chosen)
-        if engine > utilisation * card:
-            raise ValueError(
-                f"vLLM's weights alone take {_gb(2 * shape.parameters / split)} GB of a {_gb(card)} GB card: "
-                "use more GPUS, or set UTILISATION to try"
-            )
-    return reckoned(offload=chosen, tokens=tokens or max(fitting, longest), utilisation=utilisation)
-
-
-def _split(shape: ModelShape, *, card: float, gpus: int) -> int:
-    """Cards that share vLLM's weights: doubled until they take at most 45 % of each."""
-    split = 1
-    while 2 * shape.parameters / split > 0.45 * card and gpus % (2 * split) == 0:
-        split *= 2
-    return split
-
-
-def _gb(size: float) -> str:
+def in_gb(size: float) -> str:
+    """Whole gigabytes."""
     return f"{size / GB:.0f}"

@@ -12,7 +12,8 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import Gemma3Config, Gemma3TextConfig, Qwen2Config, Qwen2ForCausalLM
 
 from amir_verl.cli import cards
-from amir_verl.cli.memory import GB, OFFLOAD, estimate, plan
+from amir_verl.cli.memory import GB, OFFLOAD, estimate
+from amir_verl.cli.memory_plan import plan
 from amir_verl.cli.model_shapes import PUBLISHED, shape_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,33 @@ def test_what_does_not_fit_is_said_with_changes_that_do():
     assert in_recipes.count(" or ") == in_verl.count(" or ") == len(ways) - 1
     assert all(f"{name}={value}" in in_recipes for way in ways for name, value in way.items())
     assert "actor_rollout_ref.model.lora_rank=16" in in_verl
+
+
+def test_a_run_on_given_responses_has_no_engine():
+    shape = PUBLISHED["qwen2.5-3b"]
+    run = estimate(shape, card=80 * GB, utilisation=0.0, samples=False)
+    assert run.engine == 0 and not any("vLLM" in problem for problem in run.problems)
+    assert "vLLM" not in cards.memory_line(run)
+    assert "vLLM" in cards.memory_line(estimate(shape, card=80 * GB))
+    # Nothing has to make room for an engine: the state stays on the card.
+    assert plan(shape, card=80 * GB, gpus=1, longest=2048).offload == "swap"
+    assert plan(shape, card=80 * GB, gpus=1, longest=2048, samples=False).offload == "none"
+
+
+def test_a_reference_policy_lies_on_the_host_and_adapters_need_none():
+    """verl's engines for a model that only runs forward: workers/engine/fsdp/transformer_impl.py:462."""
+    shape = PUBLISHED["qwen2.5-3b"]
+    for nodes in (1, 2):
+        plain, beside = (
+            estimate(shape, card=80 * GB, gpus=8, nodes=nodes, reference=reference)
+            for reference in (False, True)
+        )
+        assert beside.host - plain.host == pytest.approx(4 * shape.parameters / nodes)
+        assert beside.update == plain.update
+    plain, beside = (
+        estimate(shape, card=80 * GB, lora_rank=16, reference=reference) for reference in (False, True)
+    )
+    assert beside.host == plain.host
 
 
 def test_every_advised_change_is_a_setting_of_verl():

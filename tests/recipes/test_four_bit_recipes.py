@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from recipe_overrides import ACTOR, offload_of, overrides_of, refusal_of, settings_of
 
 from amir_verl.cli.dry_run import check_run, composed_run, main
-from amir_verl.cli.memory import GB, estimate, plan
+from amir_verl.cli.memory import GB, estimate
+from amir_verl.cli.memory_plan import plan
 from amir_verl.cli.model_shapes import PUBLISHED
 from amir_verl.platform.four_bit import MODEL_TYPE
 from amir_verl.platform.four_bit_checks import check_four_bit
