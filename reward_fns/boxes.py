@@ -3,6 +3,7 @@
 from reward_fns.answer_text import canonical_text, clean_answer
 from reward_fns.latex_tokens import is_digits, is_word, tokens_of, word_set
 from reward_fns.sentence import DENYING_WORDS, NUMBER_WORDS, rejects, words_of
+from reward_fns.units import read_unit
 
 _COMMANDS = ("\\boxed", "\\fbox", "\\framebox")
 _MAX_BOXES = 32
@@ -19,6 +20,7 @@ _TURNS = word_set(
     giving
     becomes simplifies means implies since because where let check verify recheck finally final"""
 )
+_ORDINALS = frozenset(["th", "st", "nd", "rd"])
 _EQUALS = word_set("is are was be equal equals to exactly the a answer value")
 
 
@@ -158,7 +160,12 @@ def _is_operand(before: str) -> bool:
         return opener in ("^", "_", "\\frac", "\\sqrt", "\\binom", "\\log", "\\ln")
     if is_digits(last):
         return not spaced
-    return last.lower() == "or" and any(map(is_digits, tokens[-6:-1]))
+    return last.lower() == "or" and _is_bare_number([token for token in tokens[:-1] if token != ","])
+
+
+def _is_bare_number(tokens: list[str]) -> bool:
+    """Whether the tokens end in a number that is no part of a calculation: `5 or`, and not `2^4, or`."""
+    return bool(tokens) and is_digits(tokens[-1]) and tokens[-2:-1] not in (["^"], ["/"], ["*"], ["+"], ["-"])
 
 
 def _goes_on(after: str) -> bool:
@@ -171,13 +178,15 @@ def _goes_on(after: str) -> bool:
     first, following = tokens[0], (tokens[1:2] or [""])[0]
     if is_digits(first) or (first == "." and is_digits(following)) or first in ("?", "'"):
         return True
-    if is_word(first) and len(first) <= 2:
+    if is_word(first) and len(first) <= 2 and first not in _ORDINALS and read_unit(f" {first}") is None:
         return True
     tokens = [token for token in tokens if token not in _LIGHT]
     first, following = (*tokens, "", "")[:2]
-    if first in ("+", "\\cdot", "\\times", "\\pm") and following:
+    if first in ("+", "\\cdot", "\\times") and following:
         return True
-    return first.lower() in ("or", "vs", "versus") and (is_digits(following) or following == "\\frac")
+    if first == "\\pm" and not is_digits(following):
+        return True  # but `41585 \\pm 5730` gives an uncertainty
+    return first.lower() in ("or", "vs", "versus") and is_digits(following)
 
 
 def _is_rejected(before: str, after: str) -> bool:
@@ -197,6 +206,11 @@ def _is_rejected(before: str, after: str) -> bool:
 
 def _with_continuation(content: str, after: str) -> str:
     """The content with what changes it directly behind the box: an exponent, `million`, `dozen`, `%`."""
+    mark = "".join(token for token in tokens_of(after[:24]) if token not in (" ", "{", "}"))
+    if mark.startswith("^\\circ"):
+        return content + "^{\\circ}"
+    if mark.startswith("^\\prime") or mark.removeprefix("^").removeprefix("\\text")[:2] in _ORDINALS:
+        return content
     if after[:1] in ("^", "_", "!") and after[:2] not in ("! ", "!\n", "!"):
         return content + after[:1] + "?"
     if after.startswith(("\\pi", "\\sqrt", "\\frac", "/")):

@@ -26,9 +26,10 @@ def last_formula(text: str) -> str | None:
 
     Formulas without a digit and without a relation (`$x$`) are names in a sentence and no answer.
     """
-    joined = one_line(text[-MAX_CHARS:])
+    joined = one_line(_without_annotations(text[-MAX_CHARS:]))
     pieces = pieces_of(joined)
-    last = next((k for k in range(len(pieces) - 1, -1, -1) if _counts(pieces[k])), None)
+    numbers = range(len(pieces) - 1, -1, -1)
+    last = next((k for k in numbers if _counts(pieces[k]) and not _is_unit_power(pieces, k)), None)
     if last is None:
         return None
     first, last = _run(pieces, last)
@@ -38,9 +39,8 @@ def last_formula(text: str) -> str | None:
     calculated = "=" in joined[start:end]
     if denies(before, weak=not calculated) or denies(after, weak=not calculated, at_start=True):
         return None
-    if bounds_what_follows(before, changing=not calculated) or (
-        not calculated and offers_alternatives(before)
-    ):
+    changing = not calculated and not joined[start:end].rstrip("$*").endswith("%")
+    if bounds_what_follows(before, changing=changing) or (not calculated and offers_alternatives(before)):
         return None
     tail = joined[end:]
     if "?" in after[-1:] or denies(tail[len(after) :][:400]) or is_taken_back(tail):
@@ -55,12 +55,31 @@ def last_formula(text: str) -> str | None:
     return with_unit
 
 
+def _without_annotations(text: str) -> str:
+    """The text without a calculator's `<<9*2=18>>`, as GSM8K's solutions have them."""
+    if "<<" not in text:
+        return text
+    first, *rest = text.split("<<")
+    return first + "".join(part.partition(">>")[2] if ">>" in part else "<<" + part for part in rest)
+
+
 def _counts(piece: Piece) -> bool:
     if piece.kind == "number":
         return True
     return piece.kind == "formula" and (
         any(char.isdigit() or char in _RELATIONS for char in piece.text)
         or any(sign in piece.text for sign in ("\\le", "\\ge", "\\ne", "\\infty", "\\pi", "^", "+", "\\in "))
+    )
+
+
+def _is_unit_power(pieces: list[Piece], index: int) -> bool:
+    """Whether the number is the exponent of a unit: `60 cm^2`."""
+    before = [piece for piece in pieces[max(index - 3, 0) : index] if piece.text != "{"][-2:]
+    return (
+        len(before) == 2
+        and before[1].text == "^"
+        and before[0].kind == "word"
+        and (before[0].end == before[1].start)
     )
 
 
@@ -114,15 +133,19 @@ def _sentence(pieces: list[Piece], text: str, first: int, last: int) -> tuple[st
 def _without_fringe(run: str) -> str:
     """The run without dashes, equals signs and brackets that do not belong to it."""
     run = run.strip(_LIGHT_SIGNS + ",")
+    for opening, closing in (("\\(", "\\)"), ("\\[", "\\]"), ("$$", "$$"), ("$", "$")):
+        inner = run[len(opening) : -len(closing)]
+        if run.startswith(opening) and run.endswith(closing) and inner and opening not in inner:
+            run = inner.strip()
     while run[:1] in ("=", ":", "~", "&") or run.startswith("- "):
         run = run[1:].lstrip(_LIGHT_SIGNS)
     while run.endswith((" -", ":", " =", "&")):
         run = run[:-1].rstrip(_LIGHT_SIGNS)
-    for opening, closing in ("()", "[]"):
-        if run.count(opening) < run.count(closing) and run.endswith(closing) and opening not in run:
-            run = run[:-1]
-        if run.count(opening) > run.count(closing) and run.startswith(opening) and closing not in run:
-            run = run[1:]
+    opened, closed = sum(map(run.count, "([")), sum(map(run.count, ")]"))
+    if closed > opened and run.endswith((")", "]")):
+        run = run[:-1]
+    if opened > closed and run.startswith(("(", "[")):
+        run = run[1:]
     return _value_of_calculation(run.strip())
 
 
