@@ -231,8 +231,8 @@ def with_decimal_point(clean: str) -> ExactNumber | None:
     whole, comma, decimals = clean.rstrip(" $").partition(",")
     if not comma or not whole.lstrip("-").isdecimal() or not decimals.isdecimal() or not clean.isascii():
         return None
-    if len(decimals) == 3 and 1 <= len(whole.lstrip("-")) <= 3 and whole != "0":
-        return None
+    if len(decimals) == 1 or (len(decimals) == 3 and len(whole.lstrip("-")) <= 3 and whole != "0"):
+        return None  # `1,3` may be a list, `1,300` a whole number
     return read_number(f"{whole}.{decimals}")
 
 
