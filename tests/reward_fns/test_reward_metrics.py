@@ -14,7 +14,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "rewards.md"
 def test_means_and_the_count_of_timeouts():
     infos = [
         compute_score("test", text, "x+2", timeout_s=0.3)
-        for text in ("x+2", "\\boxed{\\int_0^1 \\sin(x^x) dx}", "#### x+2")
+        for text in ("x+3", "\\boxed{\\int_0^1 \\sin(x^x) dx}", "#### x+2")
     ]
     metrics = reward_metrics([*infos, {}])
     assert metrics["reward/timeouts"] == 1.0
