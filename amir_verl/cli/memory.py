@@ -133,6 +133,8 @@ def estimate(
     if four_bit:
         base = four_bit_base(shape)
         state = (base.sharded + (WEIGHT + TRAINED) * trained) / ranks + base.copied
+    # Beside adapters vLLM keeps its weights while it sleeps, on the host (verl, vllm_async_server.py:1303).
+    asleep = 2 * shape.parameters / tensor_parallel * gpus if lora_rank and samples else 0.0
     passes = _passes(
         shape,
         tokens,
@@ -163,7 +165,7 @@ def estimate(
         adam=0.0 if offload == "cpu" else WEIGHT * trained / ranks,
         engine=utilisation * card if samples else 0.0,
         kv_cache_tokens=_kv_cache_tokens(shape, card=card, utilisation=utilisation, split=tensor_parallel),
-        host=_host(shape, state=state, gpus=gpus, offload=offload, four_bit=four_bit)
+        host=_host(shape, state=state, gpus=gpus, offload=offload, four_bit=four_bit, asleep=asleep)
         + (WEIGHT * shape.parameters / nodes if reference and not lora_rank else 0.0),
     )
 
@@ -212,11 +214,14 @@ def _kv_cache_tokens(shape: ModelShape, *, card: float, utilisation: float, spli
     return max(0, int(room * split / shape.kv_cache_bytes))
 
 
-def _host(shape: ModelShape, *, state: float, gpus: int, offload: str, four_bit: bool) -> float:
+def _host(
+    shape: ModelShape, *, state: float, gpus: int, offload: str, four_bit: bool, asleep: float
+) -> float:
     # Each card of a model with tied embeddings loads the whole of it; else one a node does. Weights that are
     # quantized go from the file to the card one by one.
     loading = 0 if four_bit else WEIGHT * shape.parameters * (gpus if shape.tie_word_embeddings else 1)
-    return max(loading, 0.0 if offload == "none" else state * gpus)
+    moved = state * gpus
+    return max(loading, {"none": asleep, "swap": max(asleep, moved), "cpu": asleep + moved}[offload])
 
 
 def in_gb(size: float) -> str:

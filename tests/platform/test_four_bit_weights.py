@@ -1,6 +1,7 @@
 """A base in four bits has the values that NF4 says, from whatever folder it is read."""
 
 import json
+from dataclasses import fields
 
 import pytest
 import torch
@@ -97,6 +98,15 @@ def test_the_dequantized_folder_is_a_plain_model(folder, quantized, tmp_path, ca
     torch.testing.assert_close(probabilities(model), probabilities(quantized), rtol=0, atol=1e-5)
     assert dequantize.main([str(folder), str(out)]) == 1
     assert capsys.readouterr().err.endswith(f"dequantize: {out} is already there\n")
+
+
+def test_verl_has_no_such_path_of_its_own():
+    """When it has, the engine beside verl's can go."""
+    from verl.workers.config import HFModelConfig
+
+    names = [field.name for field in fields(HFModelConfig)]
+    assert "lora_rank" in names
+    assert [name for name in names if "quant" in name or "bit" in name] == []
 
 
 def test_what_is_no_model_is_one_line(tmp_path, capsys):
