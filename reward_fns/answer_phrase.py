@@ -5,7 +5,14 @@ import re2
 from reward_fns.answer_text import clean_answer
 from reward_fns.exact_number import read_number
 from reward_fns.formula_pieces import LINE_END, Piece, one_line, pieces_of
-from reward_fns.sentence import bounds_what_follows, changes_number, denies, is_condition, is_taken_back
+from reward_fns.sentence import (
+    bounds_what_follows,
+    changes_number,
+    denies,
+    is_condition,
+    is_taken_back,
+    words_of,
+)
 
 # A model that repeats itself for pages: the answer is near the end of these.
 _MAX_PHRASE_CHARS = 400
@@ -20,6 +27,8 @@ _OPTION_LABEL = re2.compile(r"(?m)^[ \t*]*B[*]*:")
 _CLAUSE = re2.compile(
     r",? \(?(?:because|since|as|which|where) |,? \((?:[a-z]|not )|, (?:and )?not [0-9$\\]|, rather than "
 )
+# In a remark they offer another answer: `B (but C also works)`.
+_OTHER_ANSWERS = frozenset(["or", "but", "otherwise", "also", "else"])
 _KEYS = ("answer", "option", "choice")
 _LIGHT = " *_~\t"
 
@@ -67,7 +76,11 @@ def start_of_sentence(text: str) -> str | None:
         return None
     if bounds_what_follows(_words_before_number(pieces, line)):
         return ""
-    if stop and is_taken_back(line[stop.end :].lstrip(_LIGHT + LINE_END)):
+    paragraph = line[stop.end :].partition(LINE_END + LINE_END)[0] if stop else ""
+    if is_taken_back(paragraph.lstrip(_LIGHT + LINE_END)):
+        return ""
+    reason = sentence[len(_CLAUSE.split(sentence, maxsplit=1)[0]) :].lstrip(" ,")
+    if reason.startswith("(") and not _OTHER_ANSWERS.isdisjoint(words_of(reason)):
         return ""
     if not any(piece.kind in ("number", "formula") for piece in pieces):
         return _CLAUSE.split(sentence, maxsplit=1)[0]
@@ -122,7 +135,7 @@ def _adds_quantity(after: str) -> bool:
     """Whether another number follows near: `3 boys and 5 girls`, `3 to 5`, `3 for every 5`, `3 weeks 2
     days`.
     """
-    pieces = pieces_of(after)[:3]
+    pieces = pieces_of(after)[:5]
     if (
         pieces
         and pieces[0].kind == "word"

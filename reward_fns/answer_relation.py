@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from reward_fns.latex_tokens import is_command, is_digits, is_word, tokens_of
-from reward_fns.sentence import CHANGING_WORDS, DENYING_WORDS
+from reward_fns.sentence import CHANGING_WORDS, DENYING_WORDS, names_another
 
 _OPENING = frozenset(["(", "[", "{", "\\{"])
 _CLOSING = frozenset([")", "]", "}", "\\}"])
@@ -93,7 +93,12 @@ def is_name(text: str, *, lenient: bool = False) -> bool:
         if len(words) == 1 and (len(words[0]) == 1 or (words[0].isupper() and len(words[0]) <= 5)):
             return True
         long_word = any(len(word) >= 4 or word.lower() in _SHORT_NAMES for word in words)
-        return long_word and len(words) <= _NAME_WORDS and _NO_NAMES.isdisjoint(map(str.lower, words))
+        return (
+            long_word
+            and len(words) <= _NAME_WORDS
+            and _NO_NAMES.isdisjoint(map(str.lower, words))
+            and not names_another([word.lower() for word in words])
+        )
     return _is_symbol(tokens)
 
 

@@ -206,11 +206,13 @@ def _is_rejected(before: str, after: str) -> bool:
 
 def _with_continuation(content: str, after: str) -> str:
     """The content with what changes it directly behind the box: an exponent, `million`, `dozen`, `%`."""
-    mark = "".join(token for token in tokens_of(after[:24]) if token not in (" ", "{", "}"))
+    mark = "".join(token for token in tokens_of(after[:24]) if token not in (" ", "$", "{", "}"))
     if mark.startswith("^\\circ"):
         return content + "^{\\circ}"
     if mark.startswith("^\\prime") or mark.removeprefix("^").removeprefix("\\text")[:2] in _ORDINALS:
         return content
+    if after.lstrip("$ ").startswith("^"):
+        return content + "^?"
     if after[:1] in ("^", "_", "!") and after[:2] not in ("! ", "!\n", "!"):
         return content + after[:1] + "?"
     if after.startswith(("\\pi", "\\sqrt", "\\frac", "/")):

@@ -12,12 +12,13 @@ _COMMANDS = word_set(
     """frac sqrt binom cdot times div pi infty sum prod int iint oint lim to ln log lg exp sin cos tan cot
     sec csc arcsin arccos arctan sinh cosh tanh max min gcd lcm alpha beta gamma delta epsilon
     varepsilon zeta eta theta kappa lambda mu nu xi rho sigma tau upsilon phi varphi chi psi omega Gamma
-    Delta Theta Lambda Xi Sigma Phi Psi Omega hbar lfloor rfloor lceil rceil vec hat bar circ begin end"""
+    Delta Theta Lambda Xi Sigma Phi Psi Omega hbar lfloor rfloor lceil rceil hat bar circ begin end"""
 )
 _WORDS = word_set(
     "sin cos tan ln log exp sqrt pi arcsin arccos arctan max min gcd lcm pmatrix bmatrix matrix array"
 )
 _OTHER = frozenset("+-*/^_(){}[]|!. &") | {"\\\\"}
+_FUNCTIONS = frozenset("fghFGH")
 _RANGES = frozenset(["\\sum", "\\prod", "\\int", "\\iint", "\\oint"])
 
 
@@ -60,6 +61,8 @@ def _is_small(tokens: list[str]) -> bool:
             return False  # a number in another base, which the engine would read as its digits
         if token in ("^", "_"):
             inside = _script(tokens, index + 1)
+            if token == "^" and index and tokens[index - 1] in _FUNCTIONS:
+                return False  # `f^{-1}` is the inverse function, not a power
             if token == "^" and ("^" in inside or tokens[index + 2 : index + 3] == ["^"]):
                 return False
             if any(is_digits(part) and (len(part) > 3 or int(part) > MAX_SMALL) for part in inside):

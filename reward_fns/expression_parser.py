@@ -15,6 +15,7 @@ MAX_EXPRESSION_CHARS = 600
 MAX_DEPTH = 24
 MAX_POSTFIXES = 4
 
+_FUNCTIONS = frozenset(("symbol", letter) for letter in "fghFGH")
 _CLOSING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}"}
 
 
@@ -26,6 +27,8 @@ def parse_expression(clean: str) -> tuple:
     """
     if len(clean) > MAX_EXPRESSION_CHARS:
         raise NotUnderstoodError
+    if "\\times" in clean and "\\vec" in clean:
+        raise NotUnderstoodError  # a cross product
     reader = _Reader(tokens_of(clean.replace("$", "")))
     tree = reader.sum(0)
     if reader.peek() is not None:
@@ -127,6 +130,8 @@ class _Reader(AtomReader):
                 tree = ("product", (tree, ("constant", "degree")))
             else:
                 tree = ("power", tree, self._exponent(depth + 1))
+                if tree[1] in _FUNCTIONS and self.peek() == "(":
+                    raise NotUnderstoodError  # the inverse function, or a power of it
         return tree
 
     def _exponent(self, depth: int) -> tuple:
@@ -142,6 +147,9 @@ class _Reader(AtomReader):
         closing = _CLOSING[self.take()]
         bars, self.bars = self.bars, 0
         tree = self.sum(depth)
+        if self.peek() == "\\choose":
+            self.take()
+            tree = ("binomial", tree, self.sum(depth))
         self.expect(closing)
         self.bars = bars
         return tree

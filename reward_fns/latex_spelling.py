@@ -40,6 +40,8 @@ _SYNONYMS = {
     **dict.fromkeys(["\\ast", "\\star"], "*"),
     **dict.fromkeys(["\\lvert", "\\rvert", "\\mid", "\\vert"], "|"),
     "\\infin": "\\infty",
+    "\\varepsilon": "\\epsilon",
+    "\\varphi": "\\phi",
     "\\langle": "(",
     "\\rangle": ")",
     "\\varnothing": "\\emptyset",

@@ -68,8 +68,11 @@ def _union_of(text: str, parts: Parts | None) -> str | None:
 
 
 def _connective(text: str) -> str:
-    """`and` or `or` between inequalities, where they mean different sets; "" elsewhere."""
+    """`and` or `or` between statements, where they mean different things; "" elsewhere."""
     words = tokens_of(text)
+    for name, signs in (("and", ("\\land", "\\wedge")), ("or", ("\\lor", "\\vee"))):
+        if any(sign in words for sign in signs):
+            return name
     if not any(sign in words for sign in ("<", ">", "\\le", "\\ge")):
         return ""
     return next((word for word in words if word in ("and", "or")), "")

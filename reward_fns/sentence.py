@@ -51,6 +51,7 @@ _BOUNDING_PAIRS = frozenset(
         ("out", "of"),
         ("compared", "to"),
         ("far", "from"),
+        ("raised", "to"),
         ("minimum", "of"),
         ("maximum", "of"),
         ("different", "from"),
@@ -146,6 +147,11 @@ def rejects(words: list[str]) -> bool:
     return not _REJECTING.isdisjoint(words) or not _REJECTING_PAIRS.isdisjoint(pairwise(words))
 
 
+def names_another(words: list[str]) -> bool:
+    """Whether a name of words names what is calculated from the answer: `square of the answer`."""
+    return any(word in _CHANGING_OF and following == "of" for word, following in pairwise(words))
+
+
 def is_condition(before: str) -> bool:
     """Whether the words directly before "the answer is" make it a condition or a quotation."""
     words = [
@@ -165,6 +171,8 @@ def bounds_what_follows(before: str, *, changing: bool = True) -> bool:
         words[-1] in _CHANGING or (words[-1] == "of" and words[-2:-1] and words[-2] in _CHANGING_OF)
     ):
         return True
+    if words[-1:] == ["and"] and words[-2:-1] and words[-2] in NUMBER_WORDS:
+        return True  # `seven hundred and 7`
     for index in range(len(words) - 1, max(len(words) - 5, -1), -1):
         word = words[index]
         if word in _BOUNDING or (index and (words[index - 1], word) in _BOUNDING_PAIRS):

@@ -119,7 +119,7 @@ _ADJECTIVES = word_set(
     """distinct different positive possible whole real ordered unique consecutive blue red green yellow black
     white brown pink purple orange hot new old small large big total additional extra prime even integer such
     correct
-    tennis complete full short long"""
+    tennis complete full short long more"""
 )
 
 
@@ -146,6 +146,7 @@ def _canonical() -> dict[str, str]:
 
 
 _CANONICAL = _canonical()
+_CURRENCIES = frozenset(["dollar", "cent", "euro", "pence", "pound sterling", "rupee", "yen", "yuan", "peso"])
 _CURRENCY_SIGNS = {
     "$": "dollar",
     "\u20ac": "euro",
@@ -229,6 +230,8 @@ def read_unit(text: str) -> tuple[frozenset[tuple[str, int]], bool] | None:
     if not powers or next_power != 1:
         return None
     # An area or a volume is no variable.
+    if any(name in _CURRENCIES and abs(power) != 1 for name, power in powers.items()):
+        return None  # `$18$ squared`
     doubtful &= len(powers) == 1 and not (last == "meter" and abs(powers[last]) in (2, 3))
     return frozenset((name, power) for name, power in powers.items() if power and name != "unit"), doubtful
 
