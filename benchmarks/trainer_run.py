@@ -86,20 +86,26 @@ def _run(
     command: list[str], environment: dict[str, str], folder: Path, output: IO[str], *, seconds: float
 ) -> int:
     """Run to the end, or stop it after `seconds` or when this process is to end; the exit status."""
-    run = subprocess.Popen(
-        command, env=environment, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-    )
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as `timeout` ends a process
+    run = None
     try:
+        run = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         return run.wait(seconds)
     except subprocess.TimeoutExpired:
         return 1
     finally:
-        signal.signal(signal.SIGTERM, before)
-        if run.poll() is None:
+        if run is not None and run.poll() is None:
             # Ray's own processes end with the one that started them.
             os.killpg(run.pid, signal.SIGTERM)
             run.wait()
+        signal.signal(signal.SIGTERM, before)
 
 
 def _settings(folder: Path, size: RunSize) -> list[str]:

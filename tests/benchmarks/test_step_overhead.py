@@ -1,8 +1,12 @@
 """benchmarks/step_overhead: AMIR on and off step by step inside one run, and the ratio of neighbours."""
 
 import random
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from benchmarks.step_overhead import PHASES, over_pairs, report
@@ -78,3 +82,22 @@ def test_a_step_is_either_classs_own(monkeypatch):
             expected = driver.AmirTrainerSync if is_on(step) else PPOTrainerSync
             assert getattr(trainer, name)(SimpleNamespace(), metrics) is expected
             assert name == "_update_actor" or metrics == {ON: float(is_on(step))}
+
+
+def test_a_benchmark_that_is_ended_leaves_no_training_behind():
+    """`timeout` ends a process by SIGTERM; the training is in a session of its own."""
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom benchmarks.trainer_run import _run\n"
+        "_run(['sleep', '600'], dict(os.environ), Path('.'), sys.stderr, seconds=600)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    benchmark = subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.DEVNULL)
+    training = None
+    while training is None and benchmark.poll() is None:
+        training = next(iter(psutil.Process(benchmark.pid).children()), None)
+    assert training is not None
+    while training.name() != "sleep":  # until then SIGTERM might meet the fork
+        assert benchmark.poll() is None
+    benchmark.terminate()
+    assert benchmark.wait(60) == 143
+    assert not training.is_running()
