@@ -86,8 +86,16 @@ def _run(
     command: list[str], environment: dict[str, str], folder: Path, output: IO[str], *, seconds: float
 ) -> int:
     """Run to the end, or stop it after `seconds` or when this process is to end; the exit status."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as `timeout` ends a process
-    run = None
+    run: subprocess.Popen | None = None
+    stopped = False
+
+    def stop(*_: object) -> None:  # as `timeout` ends a process
+        nonlocal stopped
+        stopped = True
+        if run is not None:  # else it is being started, and would be lost
+            sys.exit(143)
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         run = subprocess.Popen(
             command,
@@ -97,6 +105,8 @@ def _run(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        if stopped:
+            sys.exit(143)
         return run.wait(seconds)
     except subprocess.TimeoutExpired:
         return 1
