@@ -1,7 +1,8 @@
 """The settings of AMIR, one flat record; every wrong value is a ValueError that names the field."""
 
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -127,11 +128,22 @@ class AmirConfig:
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> "AmirConfig":
         """Build from a mapping such as the `amir` node of a verl run; an unknown key is a ValueError."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(settings) - known)
+        unknown = sorted(set(settings) - cls.names())
         if unknown:
-            raise ValueError(f"amir.{unknown[0]} is no setting of AMIR; known: {', '.join(sorted(known))}")
+            raise ValueError(f"amir.{unknown[0]} is no setting of AMIR; {nearest(unknown[0], cls.names())}")
         return cls(**settings)
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """The names of all settings."""
+        return {field.name for field in fields(cls)}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known names most like a wrong one, as words for a message; all of them where none is like it."""
+    known = sorted(map(str, known))
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"nearest: {', '.join(close)}" if close else f"known: {', '.join(known)}"
 
 
 def _check_number(

@@ -3,6 +3,7 @@
 | moment | what verl calls | our file |
 |---|---|---|
 | `import verl`, in every process | the entry point `verl.plugins` | plugin.py |
+| the command line is read | hydra refuses a name under `amir` | platform/hydra_errors.py |
 | before Ray starts | `validate_config` | trainer/preflight.py |
 | the trainer is built | the trainer mode `amir_sync` (or another) | trainer/driver.py |
 | rewards and log-probabilities are there | `_compute_advantage` | trainer/driver.py, step.py; objective/ |
@@ -12,8 +13,8 @@
 | a checkpoint is saved or loaded | `_save_checkpoint`, `_load_checkpoint` | recovery/ |
 | +quantization=nf4: the actor is built | the engine `four_bit_language_model` | platform/four_bit_engine.py |
 | all along | a thread asks for vLLM's and Ray's health | recovery/watchdog.py |
-| +amir=advantage: advantages | the estimator `amir_grpo` | trainer/advantage_estimator.py |
-| +amir=ranked: rollouts | the agent loop `ranked_replay` | ranked/replay.py |
+| +amir@_global_=advantage: advantages | the estimator `amir_grpo` | trainer/advantage_estimator.py |
+| +amir@_global_=ranked: rollouts | the agent loop `ranked_replay` | ranked/replay.py |
 
 Imports nothing heavy. Names go into verl's registries when verl itself imports the module that holds them:
 importing the trainer up front would make `import verl` seconds slower in every Ray worker.
@@ -95,8 +96,9 @@ def _load() -> None:
             file=sys.stderr,
         )
         return
-    from amir_verl.platform import weight_socket
+    from amir_verl.platform import hydra_errors, weight_socket
 
+    hydra_errors.install()
     weight_socket.name_after_raylet(verl.__version__)
     if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
         from amir_verl.platform import cpu, patches

@@ -122,7 +122,7 @@ def build_actor(folder: Path, size: Size) -> Actor:
     Qwen2ForCausalLM(shape).save_pretrained(folder)
     overrides = [
         *(["+platform=cpu"] if on_host else []),
-        "+amir=grpo",
+        "+amir@_global_=grpo",
         f"actor_rollout_ref.model.path={folder}",
         "+actor_rollout_ref.model.load_tokenizer=false",
         f"actor_rollout_ref.model.enable_gradient_checkpointing={size.model != 'small'}",

@@ -90,12 +90,13 @@ def trainers(rows: int, tokens: int, *, loss: str, full: bool) -> tuple[Any, Any
     from amir_verl.config import AmirConfig
     from amir_verl.objective.lambda_schedule import LambdaController
     from amir_verl.trainer import driver
+    from amir_verl.trainer.no_pairs import NoPairsWatch
 
     with initialize_config_module("verl.trainer.config", version_base=None):
         config = compose(
             "ppo_trainer",
             overrides=[
-                "+amir=grpo",
+                "+amir@_global_=grpo",
                 f"actor_rollout_ref.rollout.n={GROUP}",
                 "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=8",
                 f"actor_rollout_ref.actor.policy_loss.loss_mode={loss}",
@@ -109,6 +110,7 @@ def trainers(rows: int, tokens: int, *, loss: str, full: bool) -> tuple[Any, Any
         trainer.config, trainer.tokenizer = config, SimpleNamespace(eos_token_id=0)
         trainer._amir = AmirConfig()
         trainer._lambda = LambdaController(trainer._amir)
+        trainer._no_pairs = NoPairsWatch(trainer._amir.reward_margin)
         trainer._actor_config, trainer._policy_loss = actor, get_policy_loss_fn(loss)
         calls.append(lambda trainer=trainer: trainer._compute_advantage(queue.batch(), {}))
     trainer_base.tq = driver.tq = queue

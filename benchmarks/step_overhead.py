@@ -2,7 +2,7 @@
 
 python -m benchmarks.step_overhead [--quick]
 
-One training by `python -m verl.trainer.main_ppo +amir=grpo` on a random tiny model whose responses all have
+One training by `verl.trainer.main_ppo` with the preset grpo on a random tiny model whose responses all have
 one length. Its steps are verl's own and AMIR's in turn (benchmarks/switched_trainer.py): off, on, on, off.
 So both kinds meet the same process, model, batch sizes and load. Each pair of neighbours gives a ratio; the
 median counts, and its interval is that of the sign test, which asks nothing of the noise. The first steps of
@@ -70,7 +70,7 @@ def main() -> None:
             logged = train(
                 folder,
                 "switched",
-                ["+amir=grpo"],
+                ["+amir@_global_=grpo"],
                 size,
                 limit=args.limit,
                 modules=["benchmarks.switched_trainer"],

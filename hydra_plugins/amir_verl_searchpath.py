@@ -1,4 +1,4 @@
-"""Puts AMIR's config group on the search path of every hydra program, so that `+amir=grpo` composes."""
+"""AMIR's config group on the search path of every hydra program, so that `+amir@_global_=grpo` composes."""
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin

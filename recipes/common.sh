@@ -1,6 +1,5 @@
-# What the recipes share; sourced by each of them, never run. Functions of the first part read environment
-# variables and set an array of verl overrides; run_recipe puts them together for a model that is trained on GPUs.
-# docs/recipes.md lists the variables.
+# What the recipes share; sourced by each, never run. Functions read environment variables (docs/recipes.md) and set an
+# array of verl overrides; run_recipe puts them together for a model that is trained on GPUs.
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SELF=$(basename "${BASH_SOURCE[1]}") # the script that sources this one
 
@@ -32,10 +31,10 @@ choose_algorithm() { # ALGO, AMIR_PRESET, AMIR_<SETTING> -> ALGORITHM
   case $ALGO-$AMIR_PRESET in
     grpo-*) ALGORITHM=(algorithm.adv_estimator=grpo) ;;
     gspo-*) ALGORITHM=(algorithm.adv_estimator=grpo actor_rollout_ref.actor.policy_loss.loss_mode=gspo) ;;
-    amir_grpo-default) ALGORITHM=(+amir=grpo) ;;
-    amir_gspo-default) ALGORITHM=(+amir=gspo) ;;
-    amir_grpo-paper) ALGORITHM=(+amir=paper) ;;
-    amir_gspo-paper) ALGORITHM=(+amir=paper actor_rollout_ref.actor.policy_loss.loss_mode=amir_gspo) ;;
+    amir_grpo-default) ALGORITHM=(+amir@_global_=grpo) ;;
+    amir_gspo-default) ALGORITHM=(+amir@_global_=gspo) ;;
+    amir_grpo-paper) ALGORITHM=(+amir@_global_=paper) ;;
+    amir_gspo-paper) ALGORITHM=(+amir@_global_=paper actor_rollout_ref.actor.policy_loss.loss_mode=amir_gspo) ;;
     *) refuse "ALGO must be grpo, amir_grpo, gspo or amir_gspo, got '$ALGO'" ;;
   esac
   local setting variable
@@ -92,22 +91,18 @@ keep_metrics() { # verl's file logger empties its file: what a resumed run has b
   [ -z "$kept" ] || printf '%s\n' "$kept" >"${VERL_FILE_LOGGER_PATH%.jsonl}-to-$step.jsonl"
 }
 
-launch() { # "$@": the overrides. DRY_RUN=1 checks, then prints the command; DRY_RUN=args prints the overrides, NUL after each
+launch() { # "$@": the overrides, MADE_FIRST: what a run makes before. DRY_RUN=1 checks and prints the command; args: NUL after each
   case ${DRY_RUN:-0} in
-    0)
-      mkdir -p "$OUT"
-      keep_metrics
-      exec "$PYTHON" -m verl.trainer.main_ppo "$@"
-      ;;
+    0) mkdir -p "$OUT" && keep_metrics && exec "$PYTHON" -m verl.trainer.main_ppo "$@" ;;
     1)
-      "$PYTHON" -m amir_verl.cli.dry_run "$@" >&2 || exit
+      [ -z "${MADE_FIRST:-}" ] || echo "$SELF: a run first makes $MADE_FIRST" >&2
+      "$PYTHON" -m amir_verl.cli.dry_run ${MADE_FIRST:+--no-files} "$@" >&2 || exit
       local variable
       for variable in VERL_PLATFORM VERL_FILE_LOGGER_PATH HF_HUB_OFFLINE; do
         [ -z "${!variable:-}" ] || printf '%s=%q ' "$variable" "${!variable}"
       done
       printf '%q -m verl.trainer.main_ppo' "$PYTHON"
-      printf ' \\\n  %q' "$@"
-      printf '\n'
+      printf ' \\\n  %q' "$@" && echo
       ;;
     args) printf '%s\0' "$@" ;;
   esac

@@ -37,6 +37,9 @@ if [ "${DRY_RUN:-0}" = 0 ]; then
     "$PYTHON" -m amir_verl.demo.graded_sums --out "$OUT/data/graded_sums.jsonl" --seed "$SEED"
     "$PYTHON" -m amir_verl.cli.prepare_ranked "$OUT/data/graded_sums.jsonl" --out "$OUT/data" --seed "$SEED"
   fi
+else
+  [ "$MODEL" != outputs/tiny/qwen2 ] || [ -e "$MODEL/config.json" ] || MADE_FIRST="the model in $MODEL"
+  [ "$TRAIN" != "$OUT/data/ranked_train.parquet" ] || [ -e "$TRAIN" ] || MADE_FIRST="${MADE_FIRST:+$MADE_FIRST and }the data in $OUT/data"
 fi
 [ ! -d "$MODEL" ] || export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} # all that is needed is here
 
@@ -45,7 +48,7 @@ case $PLATFORM in
   gpu) MACHINE=(actor_rollout_ref.rollout.name=vllm actor_rollout_ref.actor.use_dynamic_bsz=True) ;;
 esac
 AMIR=(
-  +amir=ranked
+  +amir@_global_=ranked
   amir.beta="$BETA"
   amir.policy_weight="$POLICY_WEIGHT"
 )

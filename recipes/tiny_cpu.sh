@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The tiny model on a machine without a GPU, through verl's own trainer: Ray, TransferQueue, FSDP2, vLLM's CPU build.
 # ALGO=grpo|amir_grpo|gspo|amir_gspo DATA=countdown|arithmetic|gsm8k bash recipes/tiny_cpu.sh [verl overrides]
-# Without DATA: the model in TINY, a folder made by amir_verl.demo.make_tiny, on the sums in it.
+# Makes the model and the data that are missing, those of scripts/quickstart.sh. TINY without DATA: the model in that
+# folder, made by amir_verl.demo.make_tiny, on the sums in it.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$HERE/short_run.sh"
@@ -11,8 +12,8 @@ ALGO=${ALGO:-amir_grpo}
 ARCH=${ARCH:-qwen2}                        # of the model that DATA makes: qwen2, qwen3 or gemma3
 SEED=${SEED:-0}
 TASK=()
+[ -n "${TINY:-}" ] || DATA=${DATA:-countdown}
 [ -z "${DATA:-}" ] || choose_task
-TINY=${TINY:-outputs/tiny/qwen2}
 TRAIN=${TRAIN:-$TINY/train.parquet}
 VAL=${VAL:-$TINY/validation.parquet}
 OUT=${OUT:-outputs/tiny_cpu/$ALGO}
@@ -37,8 +38,10 @@ choose_lora
 if [ "${DRY_RUN:-0}" = 0 ]; then
   rm -rf "$OUT/validation" # of an earlier run; a run here starts from the beginning
   [ -z "${DATA:-}" ] || make_task
+elif [ -n "${DATA:-}" ]; then
+  [ -e "$TINY/config.json" ] && [ -e "$TRAIN" ] || MADE_FIRST="the model in $TINY and data"
 fi
-[ -e "$TINY/config.json" ] || refuse "no model in $TINY: $PYTHON -m amir_verl.demo.make_tiny --task $([ "${DATA:-}" = countdown ] && echo countdown || echo arithmetic) --seed $SEED --out $TINY"
+[ -n "${MADE_FIRST:-}" ] || [ -e "$TINY/config.json" ] || refuse "no model in $TINY: $PYTHON -m amir_verl.demo.make_tiny --task $([ "${DATA:-}" = countdown ] && echo countdown || echo arithmetic) --seed $SEED --out $TINY"
 
 MODEL=$TINY
 export HF_HUB_OFFLINE=1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train a tiny model with AMIR-GRPO on CPU, from nothing: environment, model, data, training, picture.
-#   bash scripts/quickstart.sh [verl overrides]        DATA=countdown|arithmetic|gsm8k, ARCH=qwen2|qwen3|gemma3, SEED
+#   bash scripts/quickstart.sh [verl overrides]        DATA=countdown|arithmetic|gsm8k, ARCH=qwen2|qwen3|gemma3, SEED, DRY_RUN=1
 # .venv and outputs/ are kept and used again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +12,7 @@ export OUT=${OUT:-outputs/quickstart} PYTHON=${PYTHON:-$VENV/bin/python}
 choose_task
 
 [ "$PYTHON" != "$VENV/bin/python" ] || bash scripts/install.sh cpu "$VENV" if-changed
+[ "${DRY_RUN:-0}" = 0 ] || exec bash recipes/tiny_cpu.sh "$@"
 make_task
 
 "$PYTHON" -m amir_verl.demo.follow --metrics "$OUT/metrics.jsonl" --log "$OUT/train.log" --steps "$STEPS" -- \

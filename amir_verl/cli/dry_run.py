@@ -1,65 +1,59 @@
 """Check a run of verl without starting it: settings as its command line composes them, and memory.
 
-    amir-verl dry-run +amir=grpo actor_rollout_ref.rollout.name=vllm ...
+    amir-verl dry-run +amir@_global_=grpo actor_rollout_ref.rollout.name=vllm ...
 
-takes the overrides of `python -m verl.trainer.main_ppo`. Status 0 and what the run needs of each card, or
-status 1 and what is wrong, in one line.
+takes the arguments of `python -m verl.trainer.main_ppo`, `--config-name`, `--config-path`, `--config-dir`
+and `--cfg job` among them. Status 0 and what the run needs of each card, or status 1 and what is wrong, in
+one line. With `--no-files` model, data and reward may be yet to be made.
 """
 
-import argparse
 import contextlib
 import io
 import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_module
-from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from amir_verl.cli import cards, complain
+from amir_verl.cli.composition import REFUSALS, Composed, composed, one_line, read_command_line
 from amir_verl.cli.memory import GB, Estimate, estimate
 from amir_verl.cli.model_shapes import PUBLISHED, ModelShape, shape_of
 from amir_verl.platform.four_bit import MODEL_TYPE
+from amir_verl.trainer.preset import check_choices
 
-# How hydra and OmegaConf refuse a setting.
-_REFUSALS = (HydraException, OmegaConfBaseException)
-
-
-def composed_run(overrides: Sequence[str]) -> DictConfig:
-    """The settings of `python -m verl.trainer.main_ppo OVERRIDES`, from verl's own files and ours.
-
-    Raises:
-        ValueError: an override that does not fit, in one line.
-    """
-    try:
-        with initialize_config_module("verl.trainer.config", version_base=None):
-            config = compose("ppo_trainer", overrides=list(overrides))
-        # Without its interpolations resolved a setting may still point to nothing.
-        OmegaConf.to_container(config, resolve=True)
-    except _REFUSALS as error:
-        raise ValueError(_one_line(error)) from error
-    return config
+OURS = ("AMIR on: ", "amir-verl: ")
+# A recipe that makes its model and data first has none of them yet.
+NO_FILES = "--no-files"
 
 
-def check_run(overrides: Sequence[str]) -> DictConfig:
-    """Compose a run and put it through the checks that verl makes before it starts Ray, ours among them.
+def check_run(arguments: Sequence[str], *, say: Callable[[str], None] = lambda line: None) -> DictConfig:
+    """Compose a run and put it through the checks that verl makes before it starts Ray, ours among them; the
+    settings as verl would hand them on.
+
+    Args:
+        arguments: of main_ppo.
+        say: is given each line that AMIR says of the run.
 
     Raises:
         ValueError: what is wrong, in one line.
     """
-    config = composed_run(overrides)
+    return _checked(composed(read_command_line(arguments)), say)
+
+
+def _checked(run: Composed, say: Callable[[str], None]) -> DictConfig:
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import omega_conf_to_dataclass, validate_config
 
+    config, said = run.run, io.StringIO()
     try:
+        check_choices(run.choices)
         # verl reports success on standard output.
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        with contextlib.redirect_stdout(said), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             validate_config(
                 config=config,
@@ -70,23 +64,12 @@ def check_run(overrides: Sequence[str]) -> DictConfig:
             omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
     except SystemExit as refusal:
         raise ValueError(str(refusal.code).removeprefix("amir-verl: ")) from refusal
-    except (
-        HydraException,
-        OmegaConfBaseException,
-        AssertionError,
-        TypeError,
-        ImportError,
-        ValueError,
-    ) as error:
-        raise ValueError(_one_line(error)) from error
+    except (*REFUSALS, AssertionError, TypeError, ImportError, ValueError) as error:
+        raise ValueError(one_line(error)) from error
+    for line in said.getvalue().splitlines():
+        if line.startswith(OURS):
+            say(line)
     return config
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, InstantiationException) and error.__cause__ is not None:
-        error = error.__cause__  # what verl's dataclass says, instead of where hydra met it
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def memory_lines(config: DictConfig) -> list[str]:
@@ -157,20 +140,42 @@ def _shape(model: str) -> ModelShape:
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "amir-verl") -> int:
-    parser = argparse.ArgumentParser(
-        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="OVERRIDE", help="of verl, key=value")
-    overrides = parser.parse_args(arguments).overrides
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(words):
+        print(f"usage: {prog} [{NO_FILES}] ARGUMENT ...\n\n{__doc__}", end="")
+        raise SystemExit(0)
     if not torch.cuda.is_available():
         # The check of a run for other machines: verl and vLLM's CPU build look for an accelerator on import.
         os.environ.setdefault("VERL_PLATFORM", "cpu")
+    said: list[str] = []
     try:
-        config = check_run(overrides)
+        line = read_command_line([word for word in words if word != NO_FILES])
+        run = composed(line)
+        with _without_files(NO_FILES in words):
+            config = _checked(run, said.append)
     except ValueError as error:
         return complain(prog, error)
-    print("\n".join(["the settings are sound", *memory_lines(config)]))
+    if line.show:
+        print("\n".join(said), file=sys.stderr)
+        # as main_ppo prints it, with what AMIR's preset made of it
+        shown = {"job": config, "hydra": OmegaConf.create({"hydra": run.hydra})}
+        shown["all"] = OmegaConf.merge(shown["hydra"], config)
+        print(OmegaConf.to_yaml(shown[line.show], resolve=line.resolve), end="")
+        return 0
+    print("\n".join(["the settings are sound", *memory_lines(config), *said]))
     return 0
+
+
+@contextlib.contextmanager
+def _without_files(yet_to_be_made: bool):
+    """Checks inside look at no file of the run if they are yet to be made."""
+    if not yet_to_be_made:
+        yield
+        return
+    from amir_verl.trainer.run_checks import files_yet_to_be_made
+
+    with files_yet_to_be_made():
+        yield
 
 
 if __name__ == "__main__":

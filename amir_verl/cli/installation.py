@@ -3,6 +3,7 @@
 Whatever may print, hang or crash (vLLM, verl, Ray) is tried in a Python of its own.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -26,6 +27,7 @@ class Facts:
         accelerator: its name; None: no accelerator.
         verl_platform, verl_plugins: VERL_PLATFORM and VERL_USE_EXTERNAL_PLUGINS, "" where not set.
         checkout: folder of the sources, where AMIR runs from them.
+        origin: where pip took amir-verl from, a URL; None: not known. It is on no index.
         ray_asked: whether a Ray worker was tried at all.
     """
 
@@ -33,6 +35,7 @@ class Facts:
     executable: str
     prefix: str
     checkout: str | None
+    origin: str | None
     versions: Mapping[str, str]
     needs: Sequence[str]
     accelerator: str | None
@@ -70,6 +73,7 @@ def examine(*, ray: bool = True) -> Facts:
         executable=sys.executable,
         prefix=sys.prefix,
         checkout=str(root) if (root / "scripts" / "install.sh").exists() else None,
+        origin=_origin() if "amir-verl" in versions else None,
         versions=versions,
         needs=metadata.requires("amir-verl") or [] if "amir-verl" in versions else [],
         accelerator=ended["accelerator"].stdout.strip() or None,
@@ -80,6 +84,14 @@ def examine(*, ray: bool = True) -> Facts:
         ray_error=_error(ended["ray"]),
         ray_asked=ray,
     )
+
+
+def _origin() -> str | None:
+    """What pip notes of a package that comes from a file or a repository (PEP 610)."""
+    noted = json.loads(metadata.distribution("amir-verl").read_text("direct_url.json") or "{}")
+    kind = (noted.get("vcs_info") or {}).get("vcs")
+    url = noted.get("url")
+    return f"{kind}+{url}" if kind and url else url
 
 
 def names_missing_in_verl() -> list[str]:

@@ -38,7 +38,7 @@ _CARRIED = {
 
 @dataclass(frozen=True)
 class AdvantageForm:
-    """The node `algorithm.amir`, which the preset +amir=advantage fills from the rest of the run.
+    """The node `algorithm.amir`, which the preset +amir@_global_=advantage fills from the rest of the run.
 
     Args:
         settings: the `amir` node.
@@ -80,7 +80,9 @@ class AdvantageForm:
         """Read verl's `algorithm` node; a missing node or an unknown key is a ValueError."""
         node = algorithm.get("amir") if algorithm is not None else None
         if node is None:
-            raise ValueError("algorithm.adv_estimator=amir_grpo has no settings: add +amir=advantage")
+            raise ValueError(
+                "algorithm.adv_estimator=amir_grpo has no settings: add +amir@_global_=advantage"
+            )
         node = dict(node)
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(node) - set(known))

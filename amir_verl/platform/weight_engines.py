@@ -36,5 +36,5 @@ def check_weight_engine(settings: DictConfig) -> None:
         known = ", ".join(sorted(CheckpointEngineRegistry._registry))
         raise ValueError(f"{setting}={backend} does not exist; here are: {known}")
     if isinstance(error, ModuleNotFoundError):
-        cure = "bash scripts/install.sh gpu-kernels" if error.name == "cupy" else f"install {error.name}"
+        cure = "pip install 'verl[cupy-cu130]==0.9.1'" if error.name == "cupy" else f"install {error.name}"
         raise ValueError(f"{setting}={backend} needs {error.name}, which is not installed: {cure}")

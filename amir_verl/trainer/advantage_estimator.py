@@ -16,6 +16,7 @@ from amir_verl.objective.advantage import AdvantageForm
 from amir_verl.objective.pairs import group_ids
 from amir_verl.objective.rank_advantage import rank_advantage, rank_push
 from amir_verl.trainer.advantage_call import estimator_rows
+from amir_verl.trainer.no_pairs import NoPairsWatch
 from amir_verl.trainer.rows import describe_rows
 
 DEVIATION_FLOOR = 1e-6  # as in verl's GRPO
@@ -29,6 +30,7 @@ def with_rank_advantage(grpo: Callable) -> Callable:
     advantage, the rank advantage is the last row's. Rows without a token, and rewards that are NaN or
     infinite, get advantage 0.
     """
+    watch: NoPairsWatch | None = None  # from the first step on; an estimator can log no metric
 
     def amir_grpo(
         token_level_rewards: Tensor,
@@ -38,6 +40,7 @@ def with_rank_advantage(grpo: Callable) -> Callable:
         **_: Any,
     ) -> tuple[Tensor, Tensor]:
         """Advantages and returns, both (N, T); ValueError where `algorithm.amir` is missing or wrong."""
+        nonlocal watch
         form = AdvantageForm.from_algorithm(config)
         rows = estimator_rows()
         mask_NT = response_mask.bool()
@@ -61,7 +64,15 @@ def with_rank_advantage(grpo: Callable) -> Callable:
         )
         policy_N = form.settings.policy_weight * policy_N[last_N]
 
-        push_N = rank_push(raw_N, group_N, form.settings, eligible_N=final_N & sound_N & (length_N > 0))
+        eligible_N = final_N & sound_N & (length_N > 0)
+        push_N = rank_push(raw_N, group_N, form.settings, eligible_N=eligible_N)
+        watch = watch or NoPairsWatch(form.settings.reward_margin)
+        # A pair always pushes: the best of its group only wins, the worst only loses.
+        without = watch.after_step(
+            pairs=int(bool(push_N.any())), reward_N=raw_N, group_N=group_N, eligible_N=eligible_N
+        )
+        if without:
+            print(without, flush=True)
         share_N = form.token_share_N(length_N, horizon=response_mask.shape[-1])
         rank_N = rank_advantage(policy_N, push_N, length_N, share_N, form.settings)
         advantage_N = (policy_N.double() + rank_N).to(token_level_rewards.dtype)

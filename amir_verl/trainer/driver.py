@@ -36,7 +36,9 @@ from amir_verl.recovery.resume_point import choose_resume_point, restore_lambda
 from amir_verl.recovery.watchdog import Watchdog
 from amir_verl.trainer.advantage_call import watch_advantage_call
 from amir_verl.trainer.broken_rewards import broken_rewards, neutral_rewards
-from amir_verl.trainer.preflight import TRAINER_MODES, amir_config
+from amir_verl.trainer.no_pairs import NoPairsWatch
+from amir_verl.trainer.preflight import amir_config
+from amir_verl.trainer.preset import TRAINER_MODES
 from amir_verl.trainer.right_answers import right_answer_metrics, right_rows
 from amir_verl.trainer.rows import Rows, as_jagged, cut_off, degenerate_counts, describe_rows
 from amir_verl.trainer.step import (
@@ -85,6 +87,7 @@ class AmirTrainer(PPOTrainer):
         self._amir = amir_config(config)  # the run was checked before Ray started
         choose_resume_point(config.trainer)
         self._lambda = LambdaController(self._amir)
+        self._no_pairs = NoPairsWatch(self._amir.reward_margin)
         # verl picks its replay buffer, batch sizes and checkpoints by the mode's name (trainer_base.py:127,
         # and self.trainer_mode after it): an unknown name would get the asynchronous paths.
         with open_dict(config):
@@ -144,6 +147,15 @@ class AmirTrainer(PPOTrainer):
             limit, end = self.config.data.max_response_length, self.tokenizer.eos_token_id
             eligible_N = sound_N & ~cut_off(taken.responses, limit=limit, end_token=end)
         preferences = prefer(sums, taken.reward_N, rows, eligible_N, self._amir)
+        without = self._no_pairs.after_step(
+            pairs=int(preferences.metrics["amir/num_pairs"]),
+            reward_N=taken.reward_N,
+            group_N=rows.group_N,
+            eligible_N=eligible_N,
+        )
+        if without:
+            print(without, flush=True)
+        metrics["amir/steps_without_pairs"] = float(self._no_pairs.steps)
         norms = gradient_norms(sums, preferences, policy_weight=self._amir.policy_weight)
         lambda_, lambda_metrics = set_lambda(self._lambda, norms)
         metrics |= preferences.metrics | lambda_metrics

@@ -68,8 +68,8 @@ def with_preferences(policy_loss: Callable, *, name: str) -> Callable:
         preferences = _open_preferences.get()
         if preferences is None:
             raise ValueError(
-                f"the policy loss {name} needs an amir trainer mode: set trainer.v1.trainer_mode=amir_sync, "
-                "or just +amir=grpo"
+                f"the policy loss {name} needs AMIR's trainer, which verl.trainer.main_ppo starts with "
+                "trainer.v1.trainer_mode=amir_sync"
             )
         loss, metrics = policy_loss(old_log_prob, log_prob, advantages, response_mask, *args, **kwargs)
         loss = preferences.policy_weight * loss

@@ -24,11 +24,11 @@ ENGINE_GAP = 0.05
 
 
 def by_verl() -> None:
-    """`python -m verl.trainer.main_ppo +amir=grpo` with a digit reward, for five steps."""
+    """`python -m verl.trainer.main_ppo +amir@_global_=grpo` with a digit reward, for five steps."""
     from benchmarks.trainer_run import RunSize, train, write_inputs
 
     size = RunSize(steps=STEPS, prompts=16, responses=8, tokens=64, width=256, layers=4)
-    overrides = ["+amir=grpo", "actor_rollout_ref.rollout.calculate_log_probs=True"]
+    overrides = ["+amir@_global_=grpo", "actor_rollout_ref.rollout.calculate_log_probs=True"]
     with tempfile.TemporaryDirectory() as folder:
         write_inputs(Path(folder), size)
         steps = train(Path(folder), "amir", overrides, size, limit=300)

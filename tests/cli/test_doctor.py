@@ -21,6 +21,7 @@ WELL = Facts(
     executable="/env/bin/python",
     prefix="/env",
     checkout=None,
+    origin=None,
     versions={
         "amir-verl": "0.1.0",
         "verl": "0.9.1",
@@ -207,6 +208,16 @@ def test_missing_gpu_kernels_are_said_and_fail_nothing():
 def test_the_cause_is_fixed_before_what_follows_from_it():
     found = facts(versions={"verl": "0.8.0"}, plugin_error="amir-verl: AMIR is off", ray_error="also off")
     assert fixing_command(found, diagnose(found)) == f"{PIP} 'verl<0.10,>=0.9.1'"
+
+
+def test_amir_verl_comes_from_where_pip_took_it():
+    """It is on no index: its name alone would be found nowhere."""
+    wheel = "file:///wheels/amir_verl-0.1.0-py3-none-any.whl"
+    for broken, command in [
+        (facts(origin=wheel, without=["vllm"]), f"{PIP} 'amir-verl[gpu] @ {wheel}'"),
+        (facts(origin=wheel, plugin_error="x"), f"{PIP} --force-reinstall --no-deps 'amir-verl @ {wheel}'"),
+    ]:
+        assert fixing_command(broken, diagnose(broken)) == command
 
 
 def test_several_missing_packages_are_one_installation():

@@ -33,6 +33,7 @@ EVERY_STEP = {
     "amir/dropped_rewards",
     "amir/empty_responses",
     "amir/groups_of_one",
+    "amir/steps_without_pairs",
     "amir/padding_rows",
 }
 

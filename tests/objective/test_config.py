@@ -122,7 +122,7 @@ def test_preferences_alone_need_a_constant_lambda(schedule):
 
 
 def test_from_mapping_refuses_a_name_that_is_no_setting():
-    with pytest.raises(ValueError, match=r"^amir.betaa is no setting of AMIR; known: beta, beta_scale, "):
+    with pytest.raises(ValueError, match=r"^amir.betaa is no setting of AMIR; nearest: beta, beta_scale"):
         AmirConfig.from_mapping({"beta": 1.0, "betaa": 0.5})
 
 

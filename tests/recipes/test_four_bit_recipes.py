@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 from recipe_overrides import ACTOR, offload_of, overrides_of, refusal_of, settings_of
 
-from amir_verl.cli.dry_run import check_run, composed_run, main
+from amir_verl.cli.composition import composed_run
+from amir_verl.cli.dry_run import check_run, main
 from amir_verl.cli.memory import GB, estimate
 from amir_verl.cli.memory_plan import plan
 from amir_verl.cli.model_shapes import PUBLISHED

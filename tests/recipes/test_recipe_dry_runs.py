@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from recipe_overrides import ACTOR, overrides_of, refusal_of, settings_of
 
 from amir_verl.cli.dry_run import check_run, main
@@ -82,7 +83,7 @@ def test_a_dry_run_prints_the_command(recipe, files):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("amir.betaa=1", "Could not override 'amir.betaa'."),
+        ("amir.betaa=1", "amir.betaa is no setting of AMIR; nearest: beta, beta_scale"),
         (f"{ACTOR}.loss_agg_mode=mean", "Invalid loss_agg_mode: mean"),
     ],
 )
@@ -102,6 +103,7 @@ def test_a_dry_run_says_what_memory_the_run_needs(recipe, capsys, monkeypatch, t
     assert said[0] == "the settings are sound"
     assert said[1].startswith("memory, GB of each of 1 x 24 GB: state 49 (offload cpu), update ")
     assert said[2] == "it fits"
+    assert said[3].startswith("AMIR on: amir_grpo over sync, ")
     too_much = f"{ACTOR}.fsdp_config.offload_policy=False"
     assert main([*fits, too_much]) == 0
     said = capsys.readouterr().out.splitlines()[2]
@@ -113,3 +115,51 @@ def test_amirs_own_check_is_part_of_it(cpu_verl, recipe):
         check_run(overrides_of(recipe("qwen2.5_3b", AMIR_BETA="-1")))
     with pytest.raises(ValueError, match=r"^AMIR compares responses of one prompt"):
         check_run(overrides_of(recipe("tiny_cpu", GROUP="1")))
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["--config-path=config", "--config-name=ppo_megatron_trainer.yaml"], "model_engine", "megatron"),
+        (["--config-name", "ppo_trainer", "model_engine=megatron"], "model_engine", "megatron"),
+        ([f"{ACTOR}.policy_loss.loss_mode=gspo"], f"{ACTOR}.policy_loss.loss_mode", "amir_gspo"),
+    ],
+    ids=" ".join,
+)
+def test_a_dry_run_takes_what_main_ppo_takes(cpu_verl, capsys, words, key, value):
+    run = ["+amir@_global_=grpo", "actor_rollout_ref.rollout.n=4", "actor_rollout_ref.rollout.name=hf"]
+    batches = [
+        "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8",
+        f"{ACTOR}.use_dynamic_bsz=True",
+    ]
+    assert main(["--no-files", "--cfg", "job", *words, *run, *batches]) == 0
+    said = capsys.readouterr()
+    assert OmegaConf.select(OmegaConf.create(said.out), key) == value
+    assert said.err.splitlines()[-1].startswith("AMIR on: ")
+
+
+def test_what_a_dry_run_cannot_do_is_one_line(capsys):
+    for words in (["--multirun", "amir.beta=1,2"], ["--no-such-flag"]):
+        assert main(words) == 1
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("ranked", "outputs/tiny/qwen2"), ("tiny_cpu", "outputs/tiny/countdown-qwen2-seed98765")],
+)
+def test_a_dry_run_makes_nothing_of_what_a_run_makes_first(recipe, tmp_path, name, model):
+    """The model of tiny_cpu is the one that scripts/quickstart.sh makes."""
+    python, calls = tmp_path / "python", tmp_path / "calls"
+    python.write_text(f'#!/bin/sh\necho "$@" >>{calls}\n')
+    python.chmod(0o755)
+    own = dict.fromkeys(("MODEL", "TINY", "TRAIN", "VAL"))
+    made = recipe(name, dry_run="1", PYTHON=str(python), OUT=f"{tmp_path}/out", SEED="98765", **own)
+    assert made.returncode == 0, made.stderr
+    assert made.stderr.startswith(f"{name}.sh: a run first makes the ")
+    assert " -m verl.trainer.main_ppo \\\n" in made.stdout
+    (call,) = calls.read_text().splitlines()
+    assert call.startswith("-m amir_verl.cli.dry_run --no-files ")
+    assert f" actor_rollout_ref.model.path={model} " in f"{call} "
+    assert not (tmp_path / "out").exists()

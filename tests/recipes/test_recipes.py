@@ -10,7 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 from recipe_overrides import ACTOR, overrides_of, settings_of
 
-from amir_verl.cli.dry_run import check_run, composed_run
+from amir_verl.cli.composition import composed_run
+from amir_verl.cli.dry_run import check_run
 
 MODELS = ["qwen2.5_3b", "qwen2.5_7b", "gemma3_4b"]
 ALGORITHMS = ["grpo", "amir_grpo", "gspo", "amir_gspo"]

@@ -242,7 +242,7 @@ def test_nothing_is_touched_when_the_run_does_not_resume(tmp_path, capsys):
 
 
 def test_a_run_is_refused_before_ray_starts(tmp_path):
-    from amir_verl.cli.dry_run import composed_run
+    from amir_verl.cli.composition import composed_run
     from amir_verl.trainer.preflight import check_run
 
     run = ["+amir=grpo", "actor_rollout_ref.rollout.n=4", f"trainer.default_local_dir={tmp_path}"]

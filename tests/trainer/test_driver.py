@@ -14,6 +14,7 @@ from verl.utils import tensordict_utils as tu
 from amir_verl.config import AmirConfig
 from amir_verl.objective.lambda_schedule import LambdaController
 from amir_verl.trainer import driver
+from amir_verl.trainer.no_pairs import NoPairsWatch
 from amir_verl.trainer.worker_loss import ANCHORS, BETA, ENDS, LAMBDA, POLICY_WEIGHT, WEIGHTS
 from benchmarks.memory_queue import MemoryQueue
 
@@ -90,6 +91,7 @@ def trainer_on(rollouts, run_config, monkeypatch, *, rewards=None, infos=None, p
     trainer.tokenizer = SimpleNamespace(eos_token_id=END_TOKEN)
     trainer._amir = AmirConfig(beta=3.0, **settings)
     trainer._lambda = LambdaController(trainer._amir)
+    trainer._no_pairs = NoPairsWatch(trainer._amir.reward_margin)
     trainer._actor_config = actor
     trainer._policy_loss = get_policy_loss_fn("vanilla")
     trainer.actor_rollout_wg = Workers(rollouts, queue, actor)
@@ -113,6 +115,18 @@ def test_one_get_and_one_put_more_than_verls(run_config, monkeypatch):
     assert dict(queue.calls) == {"get": 2, "put": 2}
     assert queue.names[1] == ("get", ["responses", "extra_fields"])
     assert queue.names[3] == ("put", [ANCHORS, WEIGHTS])
+
+
+def test_steps_without_a_pair_are_counted_and_said(run_config, monkeypatch, capsys):
+    trainer, queue = trainer_on(Rollouts(), run_config, monkeypatch, reward_margin=100.0)
+    for step in (1, 2, 3):
+        assert "no pair" not in capsys.readouterr().out
+        metrics = {}
+        trainer._compute_advantage(queue.batch(), metrics)
+        assert metrics["amir/steps_without_pairs"] == step
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("amir-verl: no pair in the last 3 steps, so AMIR did nothing: ")
+    assert line.endswith("amir.reward_margin is 100")
 
 
 def test_verls_advantages_are_its_own(run_config, monkeypatch):

@@ -95,8 +95,8 @@ def test_the_trainer_mode_extends_verls(fresh_process):
 
 def test_runs_are_checked_before_ray(fresh_process):
     """verl itself would stumble over this run's missing settings, or not at all."""
-    expected = "amir-verl: trainer.v1.trainer_mode=amir_nowhere does not exist; known: amir_sync, "
-    assert fresh_process["refusal"].startswith(expected)
+    expected = "amir-verl: amir is set, but the run has no preset of AMIR: add +amir@_global_=grpo"
+    assert fresh_process["refusal"] == expected
 
 
 def test_import_verl_stays_cheap(fresh_process):

@@ -1,0 +1,50 @@
+"""Each wrong or odd command line is answered in one line, in the process that would start Ray."""
+
+import copy
+
+import pytest
+from hydra._internal import config_repository
+
+from amir_verl.cli.dry_run import check_run
+from benchmarks.wrong_command_lines import LINES, make_files, words_of
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    make_files(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files_are_read_once():
+    """hydra reads some thirty YAML files for each composition."""
+    kept = {}
+
+    def load_once(self, config_path):
+        if config_path not in kept:
+            kept[config_path] = self.delegate.load_config(config_path=config_path)
+        return copy.deepcopy(kept[config_path])  # compositions write into it
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(config_repository.CachingConfigRepository, "load_config", load_once)
+    yield
+    patch.undo()
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.words))
+def test_it_is_answered_in_one_line(line, folder):
+    lines = []
+    expected = line.said.format(here=folder)
+    if not line.refused:
+        check_run(words_of(line, folder), say=lines.append)
+        assert any(said.startswith(expected) for said in lines) if expected else lines == []
+        return
+    with pytest.raises(ValueError) as refusal:
+        check_run(words_of(line, folder), say=lines.append)
+    assert str(refusal.value).startswith(expected)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_list_is_long_and_has_no_line_twice():
+    assert len({line.words for line in LINES}) == len(LINES) >= 75
