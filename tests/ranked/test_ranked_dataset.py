@@ -13,6 +13,7 @@ from amir_verl.ranked.checks import check_ranked_run
 from amir_verl.ranked.dataset import RankedDataset
 from amir_verl.trainer import preflight
 from amir_verl.trainer.preflight import amir_config
+from amir_verl.trainer.run_checks import files_yet_to_be_made
 
 ROWS = [
     {"prompt": "1+1=?", "responses": ["2", "3", "4", "5"], "rankings": [0, 1, 2, 3]},
@@ -62,7 +63,8 @@ def test_verls_batch_carries_the_group_sizes(dataset):
 
 def check_run(config):
     """The checks as the plugin composes them."""
-    preflight.check_run(config, mode_checks={"amir_ranked": check_ranked_run})
+    with files_yet_to_be_made():  # the model's
+        preflight.settle_run(config, mode_checks={"amir_ranked": check_ranked_run})
 
 
 def ranked_run(file, *overrides, n=4):
