@@ -2,8 +2,8 @@
 
 sympy can run for minutes on twenty characters, and math-verify's signal-based timeouts work in the main
 thread alone, where verl never calls a reward. So questions go to an engine, a process of its own that forks a
-child for each and lets it die at the deadline. There are two engines, of which one is spare: an engine that
-dies is replaced at once, and another started behind it. All threads of a process share them.
+child for each and lets it die at the deadline. Two engines share the questions of all threads of a process, each
+the other's spare: what an engine that was killed had to answer goes to the other, and a new one is started.
 """
 
 import atexit
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 _WORKER_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "symbolic_worker.py")
 # A cold start on a busy machine; an engine takes about a second on an idle one.
 START_SECONDS = 120.0
-# One that works and one that is warm before it is needed.
+# Each is warm before the other is missed.
 ENGINES = 2
 # Children at work at once, for all threads of this process; more questions wait, on their own clock.
 MAX_CHILDREN = 8
@@ -79,6 +79,10 @@ class _Engine:
     @property
     def alive(self) -> bool:
         return self.error is None and self.process.poll() is None
+
+    @property
+    def questions(self) -> int:
+        return len(self._waiting)
 
     def ask(self, gold: str, answer: str, seconds: float) -> bool | None:
         """The verdict, or None when there is none within `seconds`."""
@@ -151,11 +155,12 @@ class SymbolicEngine:
         return verdict is True
 
     def _ready(self) -> _Engine:
-        """An engine that has started: the first one that has, or the first one there is when it has."""
+        """The engine with fewer questions of those that have started; the first one where none has."""
         self.warm()
         with self._lock:
             engines = list(self._engines)
-        engine = next((engine for engine in engines if engine.started.is_set()), engines[0])
+        started = [engine for engine in engines if engine.started.is_set()] or engines[:1]
+        engine = min(started, key=lambda engine: engine.questions)
         if not engine.started.wait(START_SECONDS) or engine.error:
             raise RuntimeError(
                 f"reward_fns: the math-verify worker did not start: {engine.error or 'no sign of life'}"

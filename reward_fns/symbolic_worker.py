@@ -19,6 +19,8 @@ import sys
 # A whole child, interpreter and sympy included; a question that needs more gets a MemoryError.
 ADDRESS_SPACE_BYTES = 768 * 2**20
 PARENT_CHECK_MS = 5000
+# Processor time after which a child runs at a lower priority.
+YIELD_SECONDS = 0.1
 # The parser's tables and sympy's rules load on first use, which takes ten times as long as a question: one
 # question of each kind before the first fork.
 WARM_UP = [
@@ -92,6 +94,9 @@ def answer_in_child(request: bytes, replies: int) -> None:
     number, gold, answer, seconds = json.loads(request)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # ends the process, whatever it is doing
+    # A question that is not soon answered makes way for those that are.
+    signal.signal(signal.SIGPROF, lambda *_: os.nice(15))
+    signal.setitimer(signal.ITIMER_PROF, YIELD_SECONDS)
     try:
         verdict = engine_verdict(gold, answer)
     except MemoryError:
@@ -99,6 +104,7 @@ def answer_in_child(request: bytes, replies: int) -> None:
     except Exception:
         verdict = False
     signal.setitimer(signal.ITIMER_REAL, 0.0)
+    signal.setitimer(signal.ITIMER_PROF, 0.0)
     with contextlib.suppress(OSError):
         os.write(replies, json.dumps([number, verdict]).encode() + b"\n")
     os._exit(0)
