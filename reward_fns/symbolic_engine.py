@@ -2,8 +2,8 @@
 
 sympy can run for minutes on twenty characters, and math-verify's signal-based timeouts work in the main
 thread alone, where verl never calls a reward. So questions go to an engine, a process of its own that forks a
-child for each and lets it die at the deadline. Two engines share the questions of all threads of a process, each
-the other's spare: what an engine that was killed had to answer goes to the other, and a new one is started.
+child for each and lets it die at the deadline. Two engines share the questions of all threads of a process,
+each the other's spare: what an engine that was killed had to answer goes to the other, and a new one starts.
 """
 
 import atexit
