@@ -4,7 +4,7 @@ import math
 
 import pytest
 from prompt_sets import final_scores, train_on
-from trainings import BY_MINI_BATCHES, not_finite
+from trainings import BY_MINI_BATCHES, SEQUENCE_MEAN, not_finite
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +53,7 @@ def degenerate(tiny_models, tmp_path_factory):
         "trainer.v1.trainer_mode=amir_colocate_async",
         "trainer.v1.colocate_async.num_warmup_batches=0",  # no prompt of the next step in this one
         "actor_rollout_ref.actor.ppo_mini_batch_size=5",
+        SEQUENCE_MEAN,
         "actor_rollout_ref.actor.ppo_epochs=2",
         "actor_rollout_ref.actor.use_kl_loss=True",
         "algorithm.use_kl_in_reward=True",

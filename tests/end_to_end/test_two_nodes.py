@@ -6,7 +6,7 @@ import tempfile
 import pytest
 from prompt_sets import final_scores, pairs_of_different_score, train_on
 from ray.cluster_utils import Cluster
-from trainings import BY_MINI_BATCHES, EVERY_STEP, not_finite
+from trainings import BY_MINI_BATCHES, EVERY_STEP, SEQUENCE_MEAN, not_finite
 
 from amir_verl.recovery.checkpoint_mark import why_incomplete
 
@@ -62,6 +62,7 @@ def two_nodes(ray_of_two_nodes, tiny_models, folder):
         "trainer.save_freq=1",
         "actor_rollout_ref.model.use_remove_padding=True",
         "actor_rollout_ref.actor.ppo_mini_batch_size=2",
+        SEQUENCE_MEAN,
         f"amir.lambda_warmup_steps={WARM_UP}",
         RAY_ADDRESS=ray_of_two_nodes.address,
         NNODES=2,

@@ -38,9 +38,12 @@ EVERY_STEP = {
 }
 
 # How far `amir/grad_ratio`, measured in the update, may lie from the ratio that lambda was set to, as a share
-# of it. With one mini-batch: float32, and log-probabilities of two passes of the model. With several, each
-# has means and clipping of its own, and all but the first see weights that have moved.
+# of it. With one mini-batch: float32, and log-probabilities of two passes of the model. With several, all but
+# the first see weights that have moved, and clip some tokens' policy gradient away.
 BY_ROUNDING, BY_MINI_BATCHES = 1e-3, 0.25
+# Here several mini-batches weigh alike in both losses. By token-mean, verl's default, the policy gradient of
+# one with a third of the other's tokens is three times as long for that alone, whatever lambda was set by.
+SEQUENCE_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
 
 
 def run(command, *, log, env=None, limit=LIMIT_SECONDS):
