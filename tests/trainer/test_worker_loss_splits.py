@@ -112,3 +112,24 @@ def test_mini_batches_average_to_the_whole_batch():
         both = [update_actor(rollouts, half, actor_config(name))[0] for name in ("amir_grpo", "vanilla")]
         gradients.append(both[0] - both[1])
     assert_same(sum(gradients) / 2, rollouts.one_process_gradient(), relative=FLOAT32)
+
+
+@pytest.mark.parametrize("mode", ["seq-mean-token-mean", "token-mean"])
+def test_mini_batches_keep_the_measured_ratio_where_they_weigh_alike(mode):
+    """By token-mean a mini-batch weighs by its own count of tokens, and the ratio is another one."""
+    rollouts = Rollouts(drift=0.0)
+    batch = rollouts.actor_batch()
+    halves = tu.chunk_tensordict(batch, 2)
+    first, second = (int(half["loss_mask"].values().sum()) for half in halves)
+    assert first < 0.7 * second
+
+    def squares(data):
+        tu.assign_non_tensor(data, global_batch_size=len(data))
+        _, metrics = update_actor(rollouts, data, actor_config("amir_grpo", loss_agg_mode=mode))
+        return torch.tensor([metrics[POLICY_SQUARE], metrics[PREFERENCE_SQUARE]], dtype=torch.float64)
+
+    policy, preference = ((squares(halves[0]) + squares(halves[1])) / 2 / squares(batch)).sqrt().tolist()
+    if mode == "token-mean":
+        assert abs(preference / policy - 1) > 0.05
+    else:
+        assert preference / policy == pytest.approx(1, rel=1e-6)
