@@ -108,4 +108,4 @@ def test_a_wheel_has_all_of_it(tmp_path):
     tiny = run("bash", "scripts/tiny_cpu.sh", **inputs, TINY="model")
     assert "+platform=cpu" in tiny.split("\0")
     ranked = run("bash", "scripts/ranked.sh", **inputs)
-    assert "+amir=ranked" in ranked.split("\0")
+    assert "+amir@_global_=ranked" in ranked.split("\0")
