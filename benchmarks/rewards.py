@@ -1,26 +1,32 @@
-"""Answers a second of `reward_fns.math_reward` and of verl's math_verify reward, on the same real answers.
+"""`reward_fns.math_reward` beside verl's math_verify reward: speed, verdicts, and its worst responses.
 
-    python -m benchmarks.rewards [--answers N] [--data DIR]
+    python -m benchmarks.rewards [--only speed|judges|worst] [--answers N] [--data DIR]
+
+Speed: answers a second of both on the same real answers.
 
 GSM8K-like: the authors' worked solutions, right and with another number at the end. MATH-like: solutions with
 a boxed LaTeX answer (Minerva) and OlympiadBench's final answers behind their worked solutions, right and
 perturbed. Both rewards get every answer in turn, in small interleaved rounds, so that a busy machine slows
 both; the ratio is what counts. verl's reward is called as verl calls it, through its process pool; its
 start-up is not counted.
+
+Judges: the cases of benchmarks/judges.py through both. Worst: the responses of benchmarks/reward_shapes.py.
 """
 
 import argparse
 import json
-import os
 import random
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import judges
+from benchmarks.reward_shapes import LENGTHS, THREADS, worst_inside_the_engine, worst_outside_the_engine
 from reward_fns.math_reward import compute_score
 
 ROUNDS = 60
-TARGETS = {"GSM8K-like": 20.0, "MATH-like": 1.0}
+TARGETS = {"GSM8K-like": 20.0, "MATH-like": 3.0}
 _NUMBER = re.compile(r"[0-9]+")
 
 
@@ -99,23 +105,10 @@ def measure(pairs: list[tuple[str, str]]) -> tuple[float, float, int, list[tuple
     return seconds["ours"], seconds["verl"], len(order) - len(differing), differing
 
 
-def main() -> None:
-    """Print one line a kind of answer, and the answers that the two rewards judge differently."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--answers", type=int, default=600, help="answers of each kind")
-    parser.add_argument("--seed", type=int, default=0)
-    default = os.environ.get("AMIR_SHARED_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the data sets")
-    arguments = parser.parse_args()
-    if not (arguments.data / "gsm8k" / "test.jsonl").is_file():
-        parser.error(f"no gsm8k/test.jsonl in {arguments.data}; give --data or set AMIR_SHARED_DATA")
-    rng = random.Random(arguments.seed)
-    kinds = {
-        "GSM8K-like": gsm8k_answers(arguments.data, arguments.answers, rng),
-        "MATH-like": math_answers(arguments.data, arguments.answers, rng),
-    }
+def print_speed(data: Path, answers: int, seed: int) -> None:
+    """One line a kind of answer, and the answers that the two rewards judge differently."""
+    rng = random.Random(seed)
+    kinds = {"GSM8K-like": gsm8k_answers(data, answers, rng), "MATH-like": math_answers(data, answers, rng)}
     columns = "{:<12}{:>7}{:>10}{:>10}{:>9}{:>9}{:>18}"
     print(columns.format("answers", "count", "ours/s", "verl/s", "ratio", "target", "equal verdicts"))
     for kind, pairs in kinds.items():
@@ -127,6 +120,65 @@ def main() -> None:
             start, end = boxed_content(response)
             answer = response[start:end]
             print(f"    gold {gold!r}, answer {answer!r}: ours {our_verdict:g}, verl {verl_verdict:g}")
+
+
+def print_judges(data: Path) -> None:
+    """How both rewards judge the four sets of cases."""
+    from verl.utils.reward_score.math_verify import compute_score as verl_score
+
+    def ours(case: judges.Case) -> bool:
+        result = compute_score("judges", case.response, case.gold, timeout_s=30.0, **case.settings)
+        return result["acc"] == 1.0
+
+    graders: dict[str, Callable[[judges.Case], bool]] = {
+        "ours": ours,
+        "verl": lambda case: verl_score(case.response, case.gold) == 1.0,
+    }
+    sets = {
+        "other graders' tests": judges.public_cases(data),
+        "Math-Verify's tests": judges.math_verify_cases(),
+        "wrong answers": judges.adversarial_cases(),
+        "right answers": judges.honest_cases(),
+    }
+    columns = "{:<22}{:>7}{:>7}{:>7}{:>14}{:>16}"
+    print(columns.format("judge", "grader", "cases", "agree", "paid, wrong", "refused, right"))
+    for name, cases in sets.items():
+        for grader, pays in graders.items():
+            found = judges.tally(cases, pays)
+            counts = found.cases, found.agree, len(found.paid_wrong), len(found.refused_right)
+            print(columns.format(name, grader, *counts))
+
+
+def print_worst() -> None:
+    """The longest that one response takes, outside the engine by length, and in it from several threads."""
+    for length in LENGTHS:
+        worst = worst_outside_the_engine(length)
+        print(f"{length:>5} characters, outside the engine: {1000 * worst.seconds:.1f} ms, {worst.shape}")
+    worst, answers, timeouts = worst_inside_the_engine()
+    print(
+        f"{answers} stalling answers, {THREADS} threads: {worst.seconds:.2f} s, {timeouts} timeouts,",
+        worst.shape,
+    )
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", choices=("speed", "judges", "worst"), help="one of the three")
+    parser.add_argument("--answers", type=int, default=600, help="answers of each kind, for the speed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, default=judges.shared_data(), help="folder of the data sets")
+    arguments = parser.parse_args()
+    if arguments.only != "worst" and not (arguments.data / "gsm8k" / "test.jsonl").is_file():
+        parser.error(f"no gsm8k/test.jsonl in {arguments.data}; give --data or set AMIR_SHARED_DATA")
+    if arguments.only in (None, "speed"):
+        print_speed(arguments.data, arguments.answers, arguments.seed)
+    if arguments.only in (None, "judges"):
+        print_judges(arguments.data)
+    if arguments.only in (None, "worst"):
+        print_worst()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,76 @@
+"""The reward before its judges: others' tests, our adversary, and honest answers near the adversary's.
+
+Every case that the reward judges otherwise than its source is listed with who is right; a case that is judged
+otherwise and not listed fails, and so does one that is listed and judged alike by now.
+"""
+
+from collections import Counter
+
+import pytest
+from judged_otherwise import HONEST_REFUSED, MATH_VERIFY, PUBLIC, WRONG_PAID
+
+from benchmarks.judges import (
+    Case,
+    Tally,
+    adversarial_cases,
+    honest_cases,
+    math_verify_cases,
+    public_cases,
+    shared_data,
+    tally,
+)
+from reward_fns.math_reward import compute_score
+
+
+def pays(case: Case) -> bool:
+    # The clock is tested elsewhere; here a busy machine must not decide.
+    result = compute_score("judges", case.response, case.gold, timeout_s=30.0, **case.settings)
+    return result["acc"] == 1.0
+
+
+def differing(result: Tally) -> Counter:
+    return Counter(case.key for case in result.paid_wrong + result.refused_right)
+
+
+def listed(differences: list[tuple[str, str, str]]) -> Counter:
+    assert all(reason for _, _, reason in differences)
+    return Counter((gold, response) for gold, response, _ in differences)
+
+
+def test_of_our_adversarys_wrong_answers_at_most_one_in_a_hundred_is_paid():
+    cases = adversarial_cases()
+    assert len(cases) >= 300
+    assert len({case.origin for case in cases}) >= 15
+    result = tally(cases, pays)
+    assert differing(result) == listed(WRONG_PAID)
+    assert len(result.paid_wrong) <= len(cases) / 100
+
+
+def test_honest_answers_near_the_adversarys_are_paid():
+    cases = honest_cases()
+    assert len(cases) >= 100
+    result = tally(cases, pays)
+    assert differing(result) == listed(HONEST_REFUSED)
+    assert len(result.refused_right) <= len(cases) / 50
+
+
+def test_no_response_is_listed_as_both_right_and_wrong():
+    wrong = [(*case.key, str(case.settings)) for case in adversarial_cases()]
+    honest = [(*case.key, str(case.settings)) for case in honest_cases()]
+    assert len(set(wrong + honest)) == len(wrong) + len(honest)
+    assert not [case for case in adversarial_cases() if case.response == f"\\boxed{{{case.gold}}}"]
+
+
+def test_other_graders_tests_are_judged_as_they_expect():
+    if not (shared_data() / "grader_cases.json").is_file():
+        pytest.skip(f"no grader_cases.json in {shared_data()}; set AMIR_SHARED_DATA")
+    result = tally(public_cases(), pays)
+    assert differing(result) == listed(PUBLIC)
+    assert (result.cases, result.agree >= 262) == (276, True)
+
+
+def test_math_verifys_own_tests_are_judged_as_they_expect():
+    result = tally(math_verify_cases(), pays)
+    assert differing(result) == listed(MATH_VERIFY)
+    assert (result.cases, result.agree >= 255) == (276, True)
+    assert len(result.paid_wrong) <= 2
