@@ -55,7 +55,7 @@ def shapes(length: int) -> Iterator[tuple[str, str]]:
                 yield f"{context % (unit + '...' + tail)!r}", context % (unit * (length // len(unit)) + tail)
 
 
-def worst_outside_the_engine(length: int, *, seconds: float = 0.05) -> Worst:
+def worst_outside_the_engine(length: int, *, seconds: float = 0.01) -> Worst:
     """CPU seconds of the slowest shape of one length; the engine gets `seconds` of wall time a response."""
     worst = Worst(0.0, "")
     for name, response in shapes(length):

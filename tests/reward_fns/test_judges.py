@@ -19,7 +19,15 @@ from benchmarks.judges import (
     shared_data,
     tally,
 )
+from benchmarks.reward_shapes import shapes
 from reward_fns.math_reward import compute_score
+from reward_fns.symbolic_engine import ENGINE
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_workers_left():
+    yield
+    ENGINE.close()
 
 
 def pays(case: Case) -> bool:
@@ -74,3 +82,9 @@ def test_math_verifys_own_tests_are_judged_as_they_expect():
     assert differing(result) == listed(MATH_VERIFY)
     assert (result.cases, result.agree >= 255) == (276, True)
     assert len(result.paid_wrong) <= 2
+
+
+@pytest.mark.parametrize("length", [300, 1200])
+def test_a_repeated_unit_is_never_an_answer_and_never_an_error(length):
+    for name, response in shapes(length):
+        assert compute_score("judges", response, "\\frac{x+1}{2}", timeout_s=0.01)["acc"] == 0.0, name
