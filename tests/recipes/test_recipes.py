@@ -105,7 +105,8 @@ def test_the_published_settings_are_the_defaults(recipes):
 @pytest.mark.parametrize("name", ["qwen2.5_3b", "tiny_cpu"])
 @pytest.mark.parametrize("algorithm", ["amir_grpo", "amir_gspo"])
 def test_the_papers_preset(recipe, name, algorithm):
-    config = check_run(overrides_of(recipe(name, ALGO=algorithm, AMIR_PRESET="paper")))
+    made = recipe(name, ALGO=algorithm, AMIR_PRESET="paper", REWARD="pkg://reward_fns.calibrated_reward")
+    config = check_run(overrides_of(made))
     assert (config.amir.beta, config.amir.reward_margin) == (0.2, 2.0)
     assert (config.amir.lambda_schedule, config.amir.lambda_value) == ("loss_ratio", 0.01)
     assert config.actor_rollout_ref.actor.policy_loss.loss_mode == algorithm
