@@ -49,7 +49,13 @@ class Watchdog:
     def __enter__(self) -> None:
         self._death, self._stop = None, threading.Event()
         self._handler = signal.signal(SIGNAL, _interrupt)
-        threading.Thread(target=self._watch, args=(self._stop,), name="amir-watchdog", daemon=True).start()
+        watch = threading.Thread(target=self._watch, args=(self._stop,), name="amir-watchdog", daemon=True)
+        try:
+            watch.start()
+        except KeyboardInterrupt as error:
+            # On a busy machine the first look may end before start() has come back.
+            self.__exit__(type(error), error, None)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

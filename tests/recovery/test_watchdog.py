@@ -103,6 +103,20 @@ def test_the_death_of_an_actor_ends_a_wait_a_late_answer_does_not():
     assert actors["worker 0"].answers == actors["worker 1"].answers == [True]
 
 
+def test_a_death_before_the_block_has_begun_is_said_all_the_same(monkeypatch):
+    """As on a busy machine: the thread's first look ends while the main thread still waits for its start."""
+    start = threading.Thread.start
+
+    def late(thread):
+        start(thread)
+        thread.join(LONG)
+
+    actors = {"worker 0": Actor(ray.exceptions.ActorDiedError())}
+    monkeypatch.setattr(threading.Thread, "start", late)
+    with pytest.raises(RuntimeError, match="worker 0 died"), Watchdog(lambda: (actors, []), seconds=0.01):
+        pass
+
+
 def test_a_block_that_ends_is_left_alone(server):
     looks = threading.Semaphore(0)
 
