@@ -55,9 +55,9 @@ ENDS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-def ends(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
-    """Where each arm ended, at the last step that all of them have; means over the reporting seeds."""
-    part = _of(reporting(rows), task, reward)
+def ends(rows: pd.DataFrame, task: str, reward: str = "right_wrong", *, seeds: Callable = reporting) -> str:
+    """Where each arm ended, at the last step that all of them have; means over the seeds."""
+    part = _of(seeds(rows), task, reward)
     arms = arms_of(part)
     until = last_common_step(part, arms)
     first = pd.concat([run.iloc[:1] for run in curves(part, "grpo").values()])
@@ -75,14 +75,12 @@ def ends(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
 FIGURES = ("pass@8", "pass@64")
 
 
-def frontier(
-    rows: pd.DataFrame, task: str, reward: str = "right_wrong", *, seeds: Callable = reporting
-) -> str:
+def frontier(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
     """Points above GRPO: at the highest pass@1 that both reach on a seed, and at the last common step.
 
     Bold: Holm's correction over the table leaves p below 0.05.
     """
-    part = _of(seeds(rows), task, reward)
+    part = _of(reporting(rows), task, reward)
     arms = [arm for arm in arms_of(part) if arm != "grpo"]
     found: list[list[Difference | None]] = []
     for arm in arms:
@@ -118,10 +116,9 @@ def claims(rows: pd.DataFrame, *, listed: Sequence[Claim] = CLAIMS) -> str:
         lines.append(
             [claim.key, claim.text, claim.task, shown + accuracy, f"{p:.3f}", claim.verdict(found, p)]
         )
-    lines += [
-        [claim.key, claim.text, claim.task, "-", "-", "not run"] for claim, found in measured if not found
-    ]
-    return markdown(["", "claim", "task", "points", "p, Holm", "verdict"], lines)
+    table = markdown(["", "claim", "task", "points", "p, Holm", "verdict"], lines)
+    missing = [claim.key for claim, found in measured if not found]
+    return f"{table}\n\nNot run: {', '.join(missing)}." if missing else table
 
 
 def _measured(rows: pd.DataFrame, claim: Claim) -> Difference | None:
@@ -142,6 +139,6 @@ def _of(rows: pd.DataFrame, task: str, reward: str) -> pd.DataFrame:
 TABLES: dict[str, Callable[..., str]] = {
     "ends": ends,
     "frontier": frontier,
-    "tuning": partial(frontier, seeds=tuning),
+    "tuning": partial(ends, seeds=tuning),
     "claims": claims,
 }
