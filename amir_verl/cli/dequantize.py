@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "dequantize") ->
             raise ValueError(f"{args.out} is already there")
         _dequantize(args.model, args.out, args.dtype)
     except ImportError as error:
-        return complain(prog, ValueError(f"{error}: pip install 'amir-verl[4bit]'"))
+        return complain(prog, ValueError(f"{error}: pip install 'bitsandbytes>=0.50,<0.51'"))
     except (ValueError, OSError) as error:
         return complain(prog, error)
     print(f"wrote {args.out}")

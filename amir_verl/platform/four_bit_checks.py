@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amir_verl.platform.four_bit import MODEL_TYPE, is_four_bit
 
-_INSTALL = "pip install 'amir-verl[4bit]'"
+_INSTALL = "pip install 'bitsandbytes>=0.50,<0.51'"
 
 
 def check_four_bit(config: DictConfig) -> None:
