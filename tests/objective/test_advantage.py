@@ -157,7 +157,7 @@ def test_settings_without_an_advantage_form_are_refused(setting, line):
 @pytest.mark.parametrize(
     ("node", "line"),
     [
-        (None, r"amir_grpo has no settings: add \+amir=advantage"),
+        (None, r"amir_grpo has no settings: add \+amir@_global_=advantage"),
         ({"deviation": "none"}, "algorithm.amir.deviation must be one of group, batch, got 'none'"),
         ({"loss_agg_mode": "mean"}, "algorithm.amir.loss_agg_mode must be one of token-mean, .*, got 'mean'"),
         ({"loss_scale_factor": 0}, "algorithm.amir.loss_scale_factor must be a number above 0, got 0"),

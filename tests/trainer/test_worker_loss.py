@@ -171,7 +171,7 @@ def test_outside_an_amir_trainer_the_loss_refuses_to_run(rollouts, name):
     """verl's own trainer modes give the workers plain ppo_loss: no silent training without preferences."""
     data = tu.assign_non_tensor(rollouts.actor_batch(), dp_size=1, batch_num_tokens=10)
     model_output = {"log_probs": bigram_log_probs(rollouts.weight, data["input_ids"])}
-    with pytest.raises(ValueError, match=f"^the policy loss {name} needs an amir trainer mode: set "):
+    with pytest.raises(ValueError, match=f"^the policy loss {name} needs AMIR's trainer, "):
         ppo_loss(config=actor_config(name), model_output=model_output, data=data)
 
 
@@ -182,7 +182,7 @@ def test_a_loss_that_fails_leaves_no_preferences_open(rollouts):
     data = tu.assign_non_tensor(rollouts.actor_batch(), dp_size=1)
     with pytest.raises(RuntimeError, match="out of memory"):
         preference_loss_fn(loss_fn=failing, model_output={}, data=data)
-    with pytest.raises(ValueError, match="needs an amir trainer mode"):
+    with pytest.raises(ValueError, match="needs AMIR's trainer"):
         get_policy_loss_fn("amir_grpo")(torch.zeros(1, 1), torch.zeros(1, 1), None, None)
 
 
