@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from amir_verl.evaluation.comparison.charts import INK
 from benchmarks.study.arms import title
@@ -38,6 +38,7 @@ def frontier_picture(rows: pd.DataFrame, task: str, arms: Sequence[str] | None =
         axis.set_xlabel("pass@1")
         axis.set_ylabel(name)
         for side in (axis.xaxis, axis.yaxis):
+            side.set_major_locator(MultipleLocator(0.05))
             side.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[1].legend(fontsize=7)
     figure.suptitle(task, fontsize=10)
