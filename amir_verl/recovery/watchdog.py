@@ -64,19 +64,27 @@ class Watchdog:
         signal.signal(SIGNAL, self._handler)
         if kind is KeyboardInterrupt and self._death is not None:
             raise RuntimeError(self._death) from None
+        # What fails for want of a dead part may fail before the next look finds it dead.
+        if isinstance(error, Exception) and (dead := self._look()):
+            raise RuntimeError(_last_words(dead)) from error
 
     def _watch(self, stop: threading.Event) -> None:
         while not stop.wait(self._seconds):
-            dead: list[str] = []
-            with self._errors_printed():
-                actors, servers = self._parts()
-                for name, actor in actors.items():
-                    with self._errors_printed():
-                        dead += [name] if self._has_died(name, actor) else []
-                dead += [f"the vLLM engine at {address}" for address in dead_engines(servers)]
+            dead = self._look()
             if dead and not stop.is_set():
-                self._end(", ".join(dead), stop)
+                self._end(dead, stop)
                 return
+
+    def _look(self) -> list[str]:
+        """The parts that have died."""
+        dead: list[str] = []
+        with self._errors_printed():
+            actors, servers = self._parts()
+            for name, actor in actors.items():
+                with self._errors_printed():
+                    dead += [name] if self._has_died(name, actor) else []
+            dead += [f"the vLLM engine at {address}" for address in dead_engines(servers)]
+        return dead
 
     @contextlib.contextmanager
     def _errors_printed(self) -> Iterator[None]:
@@ -103,16 +111,20 @@ class Watchdog:
             return True
         return False
 
-    def _end(self, dead: str, stop: threading.Event) -> None:
-        self._death = (
-            f"amir-verl: {dead} died, so the run ends; "
-            "trainer.resume_mode=auto resumes from the last complete checkpoint"
-        )
+    def _end(self, dead: Sequence[str], stop: threading.Event) -> None:
+        self._death = _last_words(dead)
         signal.pthread_kill(threading.main_thread().ident, SIGNAL)
         if not stop.wait(GRACE_SECONDS):
             # The loop hangs where no signal reaches it.
             print(self._death, file=sys.stderr, flush=True)
             os._exit(1)
+
+
+def _last_words(dead: Sequence[str]) -> str:
+    return (
+        f"amir-verl: {', '.join(dead)} died, so the run ends; "
+        "trainer.resume_mode=auto resumes from the last complete checkpoint"
+    )
 
 
 def _interrupt(*_: Any) -> None:

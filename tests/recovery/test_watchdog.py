@@ -133,6 +133,17 @@ def test_a_block_that_ends_is_left_alone(server):
     time.sleep(0.1)  # an interrupt would come here
 
 
+def test_an_error_that_a_death_brought_about_is_told_as_the_death(server):
+    """verl's replay buffer may give up rollouts that a dead engine failed before the next look."""
+    server.status = 503
+    with (
+        pytest.raises(RuntimeError, match="^amir-verl: the vLLM engine at .* died, so the run ends") as death,
+        Watchdog(lambda: ({}, [server.address]), seconds=LONG),
+    ):
+        raise ValueError("no trajectories")
+    assert isinstance(death.value.__cause__, ValueError)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_other_errors_pass(error):
     with pytest.raises(error), Watchdog(lambda: ({}, []), seconds=0.01):
