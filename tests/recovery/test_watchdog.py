@@ -137,7 +137,9 @@ def test_an_error_that_a_death_brought_about_is_told_as_the_death(server):
     """verl's replay buffer may give up rollouts that a dead engine failed before the next look."""
     server.status = 503
     with (
-        pytest.raises(RuntimeError, match="^amir-verl: the vLLM engine at .* died, so the run ends") as death,
+        pytest.raises(
+            RuntimeError, match=r"^amir-verl: the vLLM engine at .* died, so the run ends"
+        ) as death,
         Watchdog(lambda: ({}, [server.address]), seconds=LONG),
     ):
         raise ValueError("no trajectories")
