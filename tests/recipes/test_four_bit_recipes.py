@@ -99,7 +99,7 @@ def test_a_missing_bitsandbytes_is_refused_with_its_cure(composed, monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else find(name)
     )
-    with pytest.raises(ValueError, match=r"not installed: pip install 'amir-verl\[4bit\]'$"):
+    with pytest.raises(ValueError, match=r"not installed: pip install 'bitsandbytes>=0.50,<0.51'$"):
         check_four_bit(composed)
 
 
