@@ -9,9 +9,9 @@ from benchmarks.study.frontier import Difference
 class Claim:
     """One figure of one arm, less another arm's or (`against` None) the first model's.
 
-    `wanted`: `higher`, `lower`; the claim holds if Holm's p over all claims is below 0.05 with that sign, is
-    refuted if the uncorrected interval lies on the other side, and is open otherwise. `not lower`: refuted
-    by an interval below 0, holds if the interval's lower end is above -`slack`.
+    `wanted`: `higher`, `lower`; the claim holds if Holm's p over the claims of its task and reward is below
+    0.05 with that sign, is refuted if the uncorrected interval lies on the other side, and is open otherwise.
+    `not lower`: refuted by an interval below 0, holds if the interval's lower end is above -`slack`.
     """
 
     key: str
@@ -40,63 +40,55 @@ ONE_SIDED, LIGHT, DEFAULT, FLAT = "chosen_b2_r3", "chosen_b2_r1", "both_b5_r1", 
 ENTROPY, KL, SLOW = "grpo+entropy_0.03", "grpo+kl_0.1", "grpo+lr_3e-5"
 
 
-def _claims(task: str, mark: str) -> tuple[Claim, ...]:
-    """The claims for a task with room. Each would be refuted by the opposite sign."""
-    return (
-        Claim(
-            f"{mark}1",
-            "GRPO loses problems that the first model solves",
-            task,
-            "grpo",
-            None,
-            "pass@64",
-            "lower",
-        ),
+def _claims(mark: str, task: str, reward: str = "right_wrong", *, rivals: bool = True) -> tuple[Claim, ...]:
+    """The claims for a task with room under one kind of reward. Each would be refuted by the opposite sign.
+
+    `rivals`: also those that compare with a tuned rival of GRPO, or one AMIR with another.
+    """
+
+    def claim(
+        number: str, text: str, arm: str, against: str | None, figure: str, wanted: str, **more
+    ) -> Claim:
+        return Claim(f"{mark}{number}", text, task, arm, against, figure, wanted, reward=reward, **more)
+
+    kept = [
+        (2, "AMIR's defaults keep more than GRPO at equal pass@1", DEFAULT, "grpo"),
+        (3, "one-sided AMIR keeps more than GRPO at equal pass@1", ONE_SIDED, "grpo"),
+    ]
+    if rivals:
+        kept += [
+            (4, "one-sided AMIR keeps more than an entropy bonus at equal pass@1", ONE_SIDED, ENTROPY),
+            (5, "one-sided AMIR keeps more than the defaults at equal pass@1", ONE_SIDED, DEFAULT),
+            (6, "it is the slope: beta 2 keeps more than beta 0.2 at equal pass@1", ONE_SIDED, FLAT),
+            (9, "one-sided AMIR keeps more than a KL penalty at equal pass@1", ONE_SIDED, KL),
+            (10, "one-sided AMIR keeps more than slow GRPO at equal pass@1", ONE_SIDED, SLOW),
+            # On countdown added when seed 2 of the arms above had been seen, before any run of this one.
+            (11, "at ratio 1 one-sided AMIR keeps more than GRPO at equal pass@1", LIGHT, "grpo"),
+        ]
+    lost, solved = (
+        "GRPO loses problems that the first model solves",
+        "one-sided AMIR keeps what the first model solves",
+    )
+    ahead = "at equal steps GRPO is ahead in pass@1"
+    listed = [
+        claim("1", lost, "grpo", None, "pass@64", "lower"),
         *(
-            Claim(f"{mark}{n}{part}", text, task, arm, against, figure, "higher")
-            for n, text, arm, against in (
-                (2, "AMIR's defaults keep more than GRPO at equal pass@1", DEFAULT, "grpo"),
-                (3, "one-sided AMIR keeps more than GRPO at equal pass@1", ONE_SIDED, "grpo"),
-                (4, "one-sided AMIR keeps more than an entropy bonus at equal pass@1", ONE_SIDED, ENTROPY),
-                (5, "one-sided AMIR keeps more than the defaults at equal pass@1", ONE_SIDED, DEFAULT),
-                (6, "it is the slope: beta 2 keeps more than beta 0.2 at equal pass@1", ONE_SIDED, FLAT),
-                (9, "one-sided AMIR keeps more than a KL penalty at equal pass@1", ONE_SIDED, KL),
-                (10, "one-sided AMIR keeps more than slow GRPO at equal pass@1", ONE_SIDED, SLOW),
-                # Added when seed 2 of the arms above had been seen, before any reporting run of this one.
-                (11, "at ratio 1 one-sided AMIR keeps more than GRPO at equal pass@1", LIGHT, "grpo"),
-            )
+            claim(f"{number}{part}", text, arm, against, figure, "higher")
+            for number, text, arm, against in kept
             for part, figure in (("a", "pass@8"), ("b", "pass@64"))
         ),
-        Claim(
-            f"{mark}7",
-            "one-sided AMIR keeps what the first model solves",
-            task,
-            ONE_SIDED,
-            None,
-            "pass@64",
-            "not lower",
-        ),
-        Claim(
-            f"{mark}8",
-            "at equal steps GRPO is ahead in pass@1",
-            task,
-            ONE_SIDED,
-            "grpo",
-            "pass@1",
-            "lower",
-            same_steps=True,
-        ),
-        Claim(
-            f"{mark}12",
-            "at ratio 1 one-sided AMIR is not behind GRPO in pass@1 at equal steps",
-            task,
-            LIGHT,
-            "grpo",
-            "pass@1",
-            "not lower",
-            same_steps=True,
-        ),
-    )
+        claim("7", solved, ONE_SIDED, None, "pass@64", "not lower"),
+        claim("8", ahead, ONE_SIDED, "grpo", "pass@1", "lower", same_steps=True),
+    ]
+    if rivals:
+        behind = "at ratio 1 one-sided AMIR is not behind GRPO in pass@1 at equal steps"
+        listed.append(claim("12", behind, LIGHT, "grpo", "pass@1", "not lower", same_steps=True))
+    return tuple(listed)
 
 
-CLAIMS = (*_claims("countdown", "C"), *_claims("paths", "P"))
+CLAIMS = (
+    *_claims("C", "countdown"),
+    *_claims("P", "paths"),
+    *_claims("G", "countdown", "graded", rivals=False),
+    *_claims("N", "countdown", "noisy", rivals=False),
+)

@@ -104,9 +104,13 @@ def points(difference: Difference, claimed: bool) -> str:
     return f"**{text}**" if claimed else text
 
 
-def claims(rows: pd.DataFrame, *, listed: Sequence[Claim] = CLAIMS) -> str:
-    """What was claimed before the reporting seeds ran, and what they say."""
-    measured = [(claim, _measured(reporting(rows), claim)) for claim in listed]
+def claims(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
+    """What was claimed of a task before its reporting seeds ran, and what they say. Holm's correction is over
+    this table.
+    """
+    part = _of(reporting(rows), task, reward)
+    listed = [claim for claim in CLAIMS if (claim.task, claim.reward) == (task, reward)]
+    measured = [(claim, _measured(part, claim)) for claim in listed]
     done = [(claim, found) for claim, found in measured if found]
     corrected = holm([found.p for _, found in done])
     lines = []
@@ -114,22 +118,21 @@ def claims(rows: pd.DataFrame, *, listed: Sequence[Claim] = CLAIMS) -> str:
         accuracy = "" if found.accuracy != found.accuracy else f" at {found.accuracy:.1%}"
         shown = points(found, p < SIGNIFICANT)
         lines.append(
-            [claim.key, claim.text, claim.task, shown + accuracy, f"{p:.3f}", claim.verdict(found, p)]
+            [claim.key, claim.text, claim.figure, shown + accuracy, f"{p:.3f}", claim.verdict(found, p)]
         )
-    table = markdown(["", "claim", "task", "points", "p, Holm", "verdict"], lines)
+    table = markdown(["", "claim", "figure", "points", "p, Holm", "verdict"], lines)
     missing = [claim.key for claim, found in measured if not found]
     return f"{table}\n\nNot run: {', '.join(missing)}." if missing else table
 
 
 def _measured(rows: pd.DataFrame, claim: Claim) -> Difference | None:
-    part = _of(rows, claim.task, claim.reward)
     arms = [claim.arm] if claim.against is None else [claim.arm, claim.against]
-    if not set(arms) <= set(arms_of(part)):
+    if not set(arms) <= set(arms_of(rows)):
         return None
     if claim.against is None:
-        return against_first(part, claim.arm, claim.figure)
+        return against_first(rows, claim.arm, claim.figure)
     compare = at_equal_steps if claim.same_steps else at_equal_accuracy
-    return compare(part, claim.arm, claim.against, claim.figure)
+    return compare(rows, claim.arm, claim.against, claim.figure)
 
 
 def _of(rows: pd.DataFrame, task: str, reward: str) -> pd.DataFrame:
