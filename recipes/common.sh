@@ -40,7 +40,7 @@ choose_algorithm() { # ALGO, AMIR_PRESET, AMIR_<SETTING> -> ALGORITHM
   local setting variable
   case $ALGO in
     amir_*)
-      for setting in beta beta_scale reward_margin pair_mining rank_weighting lambda_schedule lambda_value lambda_target; do
+      for setting in beta beta_scale pull reward_margin pair_mining rank_weighting lambda_schedule lambda_value lambda_target; do
         variable=AMIR_${setting^^}
         [ -z "${!variable:-}" ] || ALGORITHM+=("amir.$setting=${!variable}")
       done

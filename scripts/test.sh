@@ -31,7 +31,7 @@ fi
 "$PYTHON" -m ruff format -q --check .
 # A file's tests stay in one process, whose fixtures they share. Trainings have the machine to themselves.
 status=0
-"$PYTHON" -m pytest -q -n 2 --dist loadfile -m "not slow" "$@" || status=$?
+"$PYTHON" -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" "$@" || status=$?
 if [ "$tier" = all ]; then
   slow=0
   "$PYTHON" -m pytest -q -m slow "$@" || slow=$?

@@ -1,8 +1,11 @@
 """What every test runs under."""
 
+import gc
 import os
 
+import pytest
 from hypothesis import settings
+from quick_compositions import quick_compositions
 
 # Read when verl is first imported, here and in every process that a test starts.
 os.environ.setdefault("VERL_PLATFORM", "cpu")
@@ -13,3 +16,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # `--hypothesis-profile=default` looks for new ones.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compositions():
+    with quick_compositions():
+        yield
+
+
+# A file goes to one process (scripts/test.sh), so the longest come first and the rest fills up both.
+LONGEST = ("trainer", "reward_fns", "recipes", "platform")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
+
+
+def pytest_collection_finish():
+    """What the imports have made stays to the end; the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()

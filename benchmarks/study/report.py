@@ -12,6 +12,7 @@ import pandas as pd
 from amir_verl.evaluation.comparison.charts import chart_style
 from benchmarks.study.charts import frontier_picture
 from benchmarks.study.tables import TABLES, reporting
+from benchmarks.study.tasks import TASKS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "study.md"
@@ -48,10 +49,10 @@ def fill_page(page: str, rows: pd.DataFrame) -> str:
 
 
 def write_pictures(rows: pd.DataFrame, folder: Path) -> list[Path]:
-    """A frontier picture for each task that has reporting seeds."""
+    """A frontier picture for each task of the loop that has reporting seeds."""
     written = []
     part = reporting(rows[rows["reward"] == "right_wrong"])
-    for task in sorted(set(part["task"])):
+    for task in sorted(set(part["task"]) & set(TASKS)):
         with chart_style():
             written.append(folder / f"{task}.png")
             frontier_picture(rows, task).savefig(written[-1], dpi=130)

@@ -15,6 +15,7 @@ from benchmarks.study.frontier import (
     curves,
     holm,
     last_common_step,
+    student,
 )
 
 TUNING_SEEDS = (0, 1)
@@ -135,6 +136,34 @@ def _measured(rows: pd.DataFrame, claim: Claim) -> Difference | None:
     return compare(rows, claim.arm, claim.against, claim.figure)
 
 
+AGREEMENT = ("pass@1", "pass@8", "pass@64", "distinct_right", "entropy")
+
+
+def agreement(rows: pd.DataFrame, task: str, through: str) -> str:
+    """Figures of `through`'s runs at their last common step, each with what it is above the loop's at that
+    step, paired by seed, with Student's interval.
+    """
+    ones, others = (_of(reporting(rows), name, "right_wrong") for name in (through, task))
+    arms = arms_of(ones)
+    until = last_common_step(ones, arms)
+    lines = []
+    for arm in arms:
+        one, other = (
+            part[(part["arm"] == arm) & (part["step"] == until)].set_index("seed") for part in (ones, others)
+        )
+        cells = []
+        for name in AGREEMENT:
+            found = student((one[name] - other[name].loc[one.index]).tolist())
+            share = name.startswith("pass")
+            mean = f"{one[name].mean():.1%}" if share else f"{one[name].mean():.2f}"
+            gap = (
+                points(found, False) if share else f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+            )
+            cells.append(f"{mean}, {gap}")
+        lines.append([title(arm), str(len(one)), *cells])
+    return markdown([f"step {until}", "seeds", *(ENDS[name][0] for name in AGREEMENT)], lines)
+
+
 def _of(rows: pd.DataFrame, task: str, reward: str) -> pd.DataFrame:
     return rows[(rows["task"] == task) & (rows["reward"] == reward)]
 
@@ -144,4 +173,5 @@ TABLES: dict[str, Callable[..., str]] = {
     "frontier": frontier,
     "tuning": partial(ends, seeds=tuning),
     "claims": claims,
+    "agreement": agreement,
 }

@@ -165,7 +165,7 @@ def test_the_token_reaches_the_hub_and_nothing_else(tmp_path):
             pass
 
     hub = HTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    threading.Thread(target=hub.serve_forever, args=(0.02,), daemon=True).start()
     model = tmp_path / "model"
     model.mkdir()
     (model / "README.md").write_text("# toy\n")

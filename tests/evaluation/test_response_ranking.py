@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from warm_python import run_python
 
 from amir_verl.evaluation import ranking_metrics
 from amir_verl.evaluation.ranking.groups import (
@@ -27,8 +28,7 @@ GROUP = {
 
 def run(*args: object) -> subprocess.CompletedProcess:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate_ranking.py"), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    return run_python(ROOT / "scripts" / "evaluate_ranking.py", *args, env=environment)
 
 
 def write(path: Path, rows: list[dict]) -> Path:

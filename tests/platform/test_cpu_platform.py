@@ -1,12 +1,11 @@
 """The CPU as a verl platform, and what comes with VERL_PLATFORM=cpu."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from warm_python import run_python
 
 from amir_verl.platform import patches
 
@@ -107,13 +106,7 @@ print("PLATFORM", type(get_platform()).__name__)
 def test_verl_platform_cpu_brings_every_patch():
     """That nothing of it comes without VERL_PLATFORM=cpu, tests/trainer/test_plugin.py says."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("VERL_")}
-    ended = subprocess.run(
-        [sys.executable, "-c", INSTALLED],
-        env=env | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    ended = run_python("-c", INSTALLED, env=env | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"})
     assert ended.returncode == 0, ended.stderr
     expected = ["PATCHED True True", "PINNED False", "PLATFORM CpuPlatform"]
     assert [line for line in ended.stdout.splitlines() if line in expected] == expected

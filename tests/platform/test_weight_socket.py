@@ -3,12 +3,11 @@
 import inspect
 import json
 import os
-import subprocess
-import sys
 import types
 
 import pytest
 import verl
+from warm_python import run_python
 
 from amir_verl.platform import weight_socket
 
@@ -78,8 +77,7 @@ def test_it_is_made_on_every_platform():
     """Without VERL_PLATFORM=cpu, as on GPUs; and none of the patches for a CPU."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("VERL_", "RAY_"))}
     env |= {"OMP_NUM_THREADS": "1", "RAY_RAYLET_PID": "11"}
-    command = [sys.executable, "-c", NAMES]
-    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    ended = run_python("-c", NAMES, env=env)
     assert ended.returncode == 0, ended.stderr
     line = next(line for line in ended.stdout.splitlines() if line.startswith("NAMES "))
     sender, receiver, loaded = json.loads(line.removeprefix("NAMES "))

@@ -118,6 +118,7 @@ def test_variables_reach_verl_and_overrides_win(recipe, files):
         f"{ACTOR}.optim.lr=3e-6",
         ALGO="amir_gspo",
         AMIR_BETA="0.5",
+        AMIR_PULL="chosen",
         AMIR_PAIR_MINING="topk",
         LR="1e-6",
         STEPS="7",
@@ -131,7 +132,7 @@ def test_variables_reach_verl_and_overrides_win(recipe, files):
     )
     config = check_run(overrides_of(made))
     actor = config.actor_rollout_ref.actor
-    assert (config.amir.beta, config.amir.pair_mining) == (0.5, "topk")
+    assert (config.amir.beta, config.amir.pull, config.amir.pair_mining) == (0.5, "chosen", "topk")
     assert actor.optim.lr == 3e-6
     assert (config.trainer.total_training_steps, config.data.train_batch_size) == (7, 32)
     assert (actor.ppo_mini_batch_size, config.actor_rollout_ref.rollout.n) == (16, 4)

@@ -31,7 +31,7 @@ def server():
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.status = 200
     server.address = f"127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
@@ -171,7 +171,7 @@ def test_many_servers_are_asked_side_by_side():
         daemon_threads = True
 
     server = Server(("127.0.0.1", 0), Busy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     address = f"127.0.0.1:{server.server_port}"
     try:
         assert dead_engines([address] * count, timeout=LONG) == [address]

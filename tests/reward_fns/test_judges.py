@@ -5,6 +5,7 @@ otherwise and not listed fails, and so does one that is listed and judged alike 
 """
 
 from collections import Counter
+from itertools import islice
 
 import pytest
 from judged_otherwise import HONEST_REFUSED, MATH_VERIFY, PUBLIC, WRONG_PAID
@@ -86,5 +87,6 @@ def test_math_verifys_own_tests_are_judged_as_they_expect():
 
 @pytest.mark.parametrize("length", [300, 1200])
 def test_a_repeated_unit_is_never_an_answer_and_never_an_error(length):
-    for name, response in shapes(length):
+    """Each shape at one of two lengths; neighbours differ by their context."""
+    for name, response in islice(shapes(length), int(length > 300), None, 2):
         assert compute_score("judges", response, "\\frac{x+1}{2}", timeout_s=0.01)["acc"] == 0.0, name

@@ -4,13 +4,12 @@ import base64
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import verl
+from warm_python import run_python
 
 from amir_verl import plugin
 
@@ -44,27 +43,15 @@ print("REPORT " + json.dumps({
 """
 
 
-def run_python(code, **environment):
-    """Run code in a fresh process that knows of the plugin through its entry point alone."""
+def environment():
+    """Of a process that knows of the plugin through its entry point alone."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("VERL_", "PYTHONPATH"))}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env=env | {"OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def shadow(folder, code):
-    """A folder whose sitecustomize runs `code` at the start of every Python that has it on PYTHONPATH."""
-    (folder / "sitecustomize.py").write_text(code)
-    return {"PYTHONPATH": str(folder)}
+    return env | {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
 def fresh_process():
-    ended = run_python(REPORT)
+    ended = run_python("-c", REPORT, env=environment())
     assert ended.returncode == 0, ended.stderr
     line = next(line for line in ended.stdout.splitlines() if line.startswith("REPORT "))
     return json.loads(line.removeprefix("REPORT ")) | {"stderr": ended.stderr}
@@ -105,6 +92,7 @@ def test_import_verl_stays_cheap(fresh_process):
     assert "amir_verl.plugin" in modules
     assert not {name for name in modules if name.startswith("verl.trainer.ppo")}
     ours = {"amir_verl.objective.loss", "amir_verl.trainer.driver", "amir_verl.data", "amir_verl.evaluation"}
+    # None of them is in a warm Python before.
     assert not modules & (ours | {"vllm", "matplotlib", "sklearn", "scipy", "datasets.arrow_dataset"})
 
 
@@ -116,11 +104,11 @@ def test_a_plugin_that_loads_says_nothing(fresh_process):
     assert "amir" not in fresh_process["stderr"]
 
 
-def test_an_error_inside_the_plugin_is_loud(tmp_path):
+def test_an_error_inside_the_plugin_is_loud():
     """verl swallows it at DEBUG level; a broken plugin must not look like none."""
     broken = "import wrapt\ndef fail(*_):\n    raise RuntimeError('no hook today')\n"
     broken += "wrapt.register_post_import_hook = fail\n"
-    ended = run_python("import verl; print('verl runs')", **shadow(tmp_path, broken))
+    ended = run_python("-c", broken + "import verl; print('verl runs')", env=environment())
     assert "verl runs" in ended.stdout
     lines = ended.stderr.splitlines()
     assert "RuntimeError: no hook today" in lines
@@ -128,11 +116,10 @@ def test_an_error_inside_the_plugin_is_loud(tmp_path):
     assert any(line.startswith("Traceback") for line in lines)
 
 
-def test_a_missing_part_is_named(tmp_path):
+def test_a_missing_part_is_named():
     """A part that pip would have installed is not there."""
-    ended = run_python(
-        "import verl; print('verl runs')", **shadow(tmp_path, "import sys\nsys.modules['wrapt'] = None\n")
-    )
+    missing = "import sys\nsys.modules['wrapt'] = None\n"
+    ended = run_python("-c", missing + "import verl; print('verl runs')", env=environment())
     assert "verl runs" in ended.stdout
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("amir-verl:")]
     assert line == "amir-verl: AMIR is off, wrapt is missing: pip install wrapt"

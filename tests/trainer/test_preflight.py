@@ -3,13 +3,12 @@
 import dataclasses
 import importlib.util
 import os
-import subprocess
-import sys
 
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
+from warm_python import run_python
 
 from amir_verl.config import AmirConfig
 from amir_verl.trainer.preflight import amir_config, check_run
@@ -214,14 +213,9 @@ def test_verls_own_checks_still_run():
 
 def test_the_real_command_ends_in_one_line_and_starts_no_ray(tmp_path):
     """verl's own entry point, as a user runs it."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "verl.trainer.main_ppo", "+amir=grpo", "amir.beta=-1", N, *VERL],
-        cwd=tmp_path,
-        env=os.environ | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    env = os.environ | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"}
+    words = ["+amir=grpo", "amir.beta=-1", N, *VERL]
+    ended = run_python("-m", "verl.trainer.main_ppo", *words, env=env, cwd=tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "amir-verl: amir.beta must be above 0, got -1"
     assert ended.stderr.count("amir-verl") == 1

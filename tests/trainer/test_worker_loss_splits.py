@@ -1,7 +1,5 @@
 """The worker's loss gives one gradient, however micro-batches, ranks and Ulysses split the batch."""
 
-import multiprocessing
-
 import pytest
 import torch
 import torch.multiprocessing as mp
@@ -39,10 +37,14 @@ def one_rank_updates():
 def updates_of_ranks(tmp_path_factory):
     """What every split gives on several ranks, by the name in RANKS."""
     folder = tmp_path_factory.mktemp("ranks")
-    # A server that has imported torch and verl forks the ranks: four imports less.
-    multiprocessing.set_forkserver_preload(["verl.workers.engine.fsdp.transformer_impl"])
-    mp.start_processes(rank_process, args=(str(folder),), nprocs=4, start_method="forkserver")
+    # Forked: this process has imported torch and verl, which would take each rank longer than its work.
+    mp.start_processes(rank_process, args=(str(folder),), nprocs=4, start_method="fork")
     return {name: torch.load(folder / f"{name}.pt", weights_only=False) for name in RANKS}
+
+
+@pytest.fixture(scope="module")
+def one_rank(updates_of_ranks, one_rank):
+    """This process joins its group behind them: a forked rank would be born a member."""
 
 
 def assert_same_update(update, expected):

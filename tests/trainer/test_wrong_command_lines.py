@@ -1,9 +1,6 @@
 """Each wrong or odd command line is answered in one line, in the process that would start Ray."""
 
-import copy
-
 import pytest
-from hydra._internal import config_repository
 
 from amir_verl.cli.dry_run import check_run
 from benchmarks.wrong_command_lines import LINES, make_files, words_of
@@ -14,22 +11,6 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     make_files(folder)
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def files_are_read_once():
-    """hydra reads some thirty YAML files for each composition."""
-    kept = {}
-
-    def load_once(self, config_path):
-        if config_path not in kept:
-            kept[config_path] = self.delegate.load_config(config_path=config_path)
-        return copy.deepcopy(kept[config_path])  # compositions write into it
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(config_repository.CachingConfigRepository, "load_config", load_once)
-    yield
-    patch.undo()
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.words))
