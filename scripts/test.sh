@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The checks, in tiers; pytest arguments may follow each.
 #   bash scripts/test.sh          lint, format and all tests, real trainings included
-#   bash scripts/test.sh fast     the same without the tests that start Ray or vLLM
+#   bash scripts/test.sh fast     the same without the tests that start Ray or vLLM, and a part of long tables
 #   bash scripts/test.sh numeric  the mathematics as other processors compute it, and on a busy machine
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +12,7 @@ PYTHON=${PYTHON:-$VENV/bin/python}
 
 tier=all
 case ${1:-} in fast | numeric) tier=$1; shift ;; esac
+export AMIR_TESTS=$tier # the fast tier looks at every fourth row of long tables (tests/tiers.py)
 
 if [ "$tier" = numeric ]; then
   busy=()

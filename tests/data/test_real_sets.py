@@ -1,5 +1,7 @@
 """The six sets at hand, whole, through the script a user runs, and then through verl's own dataset class."""
 
+import contextlib
+import io
 import json
 import re
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+from amir_verl.cli import prepare
 from amir_verl.data.registry import MATH_SETS
 from reward_fns.prompts import SYSTEM_PROMPTS
 
@@ -42,9 +45,9 @@ def prepared(shared_data, tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared")
     printed = {}
     for name, folder in FOLDERS.items():
-        run = _run(name, "--source", shared_data / folder, "--out", out)
-        assert run.returncode == 0, run.stderr
-        printed[name] = run.stdout
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            assert prepare.main([name, "--source", str(shared_data / folder), "--out", str(out)]) == 0
+        printed[name] = said.getvalue()
     return out, printed
 
 

@@ -1,14 +1,13 @@
 """Scores of given responses, and the ranking evaluation from file to table."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from warm_python import run_python
 
+from amir_verl.cli import evaluate_ranking
 from amir_verl.evaluation import ranking_metrics
 from amir_verl.evaluation.ranking.groups import (
     format_ranking,
@@ -26,9 +25,15 @@ GROUP = {
 }
 
 
-def run(*args: object) -> subprocess.CompletedProcess:
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    return run_python(ROOT / "scripts" / "evaluate_ranking.py", *args, env=environment)
+@pytest.fixture
+def run(capsys):
+    """The command in this process: its status, and what it wrote."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        status = evaluate_ranking.main(list(map(str, args)))
+        return (status, *capsys.readouterr())
+
+    return run
 
 
 def write(path: Path, rows: list[dict]) -> Path:
@@ -130,15 +135,17 @@ def test_order_kept_against_the_ranking_and_between_scores():
     assert "ndcg@2" in text and "as ranked" in text and "0.500" in text
 
 
-def test_ranking_evaluation_from_file_to_table_and_picture(tiny_model, tmp_path):
+def test_ranking_evaluation_from_file_to_table_and_picture(run, tiny_model, tmp_path):
     rows = [
         GROUP | {"prompt": f"What is {i} + 2, please?", "responses": [str(i + 2), str(i), "no idea at all"]}
         for i in range(12)
     ]
     rows[0]["paraphrases"] = ["Please add 0 and 2."]
     data, out = write(tmp_path / "ranked.jsonl", rows), tmp_path / "out"
-    result = run("--model", tiny_model, "--data", data, "--out", out, "--device", "cpu", "--keep", "0.5")
-    assert result.returncode == 0, result.stderr[-2000:]
+    status, printed, errors = run(
+        "--model", tiny_model, "--data", data, "--out", out, "--device", "cpu", "--keep", "0.5"
+    )
+    assert status == 0, errors
     record = json.loads((out / "ranking.json").read_text())
     lines = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
     again = ranking_metrics([line["scores"] for line in lines], [line["rankings"] for line in lines])
@@ -147,19 +154,19 @@ def test_ranking_evaluation_from_file_to_table_and_picture(tiny_model, tmp_path)
     assert record["order_kept"]["as ranked"]["pairs"] == 12
     assert record["order_kept"]["prompt paraphrased"]["pairs"] == 1
     assert (out / "ranking.png").read_bytes().startswith(b"\x89PNG")
-    assert "kendall_tau" in result.stdout
+    assert "kendall_tau" in printed
 
 
-def test_bad_input_is_one_line(tiny_model, tmp_path):
-    result = run("--model", tiny_model, "--data", tmp_path / "none.jsonl")
-    assert (result.returncode, result.stderr) == (
+def test_bad_input_is_one_line(run, tiny_model, tmp_path):
+    missing = tmp_path / "none.jsonl"
+    assert run("--model", tiny_model, "--data", missing) == (
         1,
-        f"evaluate_ranking: {tmp_path / 'none.jsonl'}: no such file\n",
+        "",
+        f"evaluate_ranking: {missing}: no such file\n",
     )
     data = write(tmp_path / "ranked.jsonl", [GROUP])
-    assert run("--model", tiny_model, "--data", data, "--keep", "1.5").stderr == (
-        "evaluate_ranking: --keep 1.5: a share lies between 0 and 1\n"
-    )
+    _, _, errors = run("--model", tiny_model, "--data", data, "--keep", "1.5")
+    assert errors == "evaluate_ranking: --keep 1.5: a share lies between 0 and 1\n"
 
 
 def test_a_missing_model_is_named(tmp_path):

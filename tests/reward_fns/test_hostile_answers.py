@@ -64,12 +64,6 @@ RESPONSES = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_engines_left():
-    yield
-    ENGINE.close()
-
-
 @pytest.mark.parametrize("name", RESPONSES)
 def test_hostile_response_is_wrong_and_harmless_in_a_thread(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

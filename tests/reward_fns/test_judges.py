@@ -5,10 +5,10 @@ otherwise and not listed fails, and so does one that is listed and judged alike 
 """
 
 from collections import Counter
-from itertools import islice
 
 import pytest
 from judged_otherwise import HONEST_REFUSED, MATH_VERIFY, PUBLIC, WRONG_PAID
+from tiers import rows_of_tier
 
 from benchmarks.judges import (
     Case,
@@ -22,19 +22,19 @@ from benchmarks.judges import (
 )
 from benchmarks.reward_shapes import shapes
 from reward_fns.math_reward import compute_score
-from reward_fns.symbolic_engine import ENGINE
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_workers_left():
-    yield
-    ENGINE.close()
 
 
 def pays(case: Case) -> bool:
     # The clock is tested elsewhere; here a busy machine must not decide.
     result = compute_score("judges", case.response, case.gold, timeout_s=30.0, **case.settings)
     return result["acc"] == 1.0
+
+
+def looked_at(cases: list[Case]) -> list[Case]:
+    """The cases of this tier; those that are known to be judged otherwise among them in any case."""
+    known = listed([*WRONG_PAID, *HONEST_REFUSED, *PUBLIC, *MATH_VERIFY])
+    kept = rows_of_tier([case for case in cases if case.key not in known])
+    return [*kept, *(case for case in cases if case.key in known)]
 
 
 def differing(result: Tally) -> Counter:
@@ -50,7 +50,7 @@ def test_of_our_adversarys_wrong_answers_at_most_one_in_a_hundred_is_paid():
     cases = adversarial_cases()
     assert len(cases) >= 300
     assert len({case.origin for case in cases}) >= 15
-    result = tally(cases, pays)
+    result = tally(looked_at(cases), pays)
     assert differing(result) == listed(WRONG_PAID)
     assert len(result.paid_wrong) <= len(cases) / 100
 
@@ -58,7 +58,7 @@ def test_of_our_adversarys_wrong_answers_at_most_one_in_a_hundred_is_paid():
 def test_honest_answers_near_the_adversarys_are_paid():
     cases = honest_cases()
     assert len(cases) >= 100
-    result = tally(cases, pays)
+    result = tally(looked_at(cases), pays)
     assert differing(result) == listed(HONEST_REFUSED)
     assert len(result.refused_right) <= len(cases) / 50
 
@@ -88,5 +88,5 @@ def test_math_verifys_own_tests_are_judged_as_they_expect():
 @pytest.mark.parametrize("length", [300, 1200])
 def test_a_repeated_unit_is_never_an_answer_and_never_an_error(length):
     """Each shape at one of two lengths; neighbours differ by their context."""
-    for name, response in islice(shapes(length), int(length > 300), None, 2):
+    for name, response in rows_of_tier(list(shapes(length))[int(length > 300) :: 2]):
         assert compute_score("judges", response, "\\frac{x+1}{2}", timeout_s=0.01)["acc"] == 0.0, name

@@ -27,8 +27,33 @@ def engine():
     engine.close()
 
 
+# The engine's own process without sympy: everything but the mathematics, and it starts at once.
+STAND_IN = f"""
+import sys, time
+sys.path.insert(0, {str(Path(symbolic_engine.__file__).parent)!r})
+import symbolic_worker
+
+def verdict(gold, answer):
+    while "9^{{9" in gold:
+        pass
+    return sorted(gold) == sorted(answer)
+
+symbolic_worker.WARM_UP, symbolic_worker.engine_verdict = [], verdict
+symbolic_worker.main()
+"""
+
+
 @pytest.fixture
-def own_engine():
+def stand_in(tmp_path, monkeypatch):
+    """For the tests of an engine's life, which start and kill many."""
+    path = tmp_path / "worker.py"
+    path.write_text(STAND_IN)
+    monkeypatch.setattr(symbolic_engine, "_WORKER_FILE", str(path))
+    return path
+
+
+@pytest.fixture
+def own_engine(stand_in):
     engine = SymbolicEngine()
     yield engine
     engine.close()
@@ -120,7 +145,7 @@ def test_many_threads_are_served_at_once_and_get_their_own_verdicts(engine):
     assert len(engine._engines) == 2
 
 
-def test_a_question_that_finds_no_free_child_in_its_time_gives_up():
+def test_a_question_that_finds_no_free_child_in_its_time_gives_up(stand_in):
     engine = SymbolicEngine(max_children=1)
     assert engine.equal("x+1", "1+x", EngineTime(30.0))
     times = [EngineTime(0.5) for _ in range(3)]
@@ -178,7 +203,9 @@ def test_a_missing_engine_is_one_clear_line(monkeypatch, tmp_path):
 
 CHILD = """
 import os, sys, time
+from reward_fns import symbolic_engine
 from reward_fns.symbolic_engine import ENGINE, EngineTime
+symbolic_engine._WORKER_FILE = sys.argv[2]
 assert ENGINE.equal("x+1", "1+x", EngineTime(30.0))
 print(*[engine.process.pid for engine in ENGINE._engines], flush=True)
 if sys.argv[1] == "busy":
@@ -188,9 +215,9 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("state", ["idle", "busy"])
-def test_the_engines_end_with_a_parent_that_is_killed(state):
+def test_the_engines_end_with_a_parent_that_is_killed(state, stand_in):
     parent = subprocess.Popen(
-        [sys.executable, "-c", CHILD, state], stdout=subprocess.PIPE, cwd=ROOT, text=True
+        [sys.executable, "-c", CHILD, state, stand_in], stdout=subprocess.PIPE, cwd=ROOT, text=True
     )
     engines = [int(pid) for pid in parent.stdout.readline().split()]
     assert len(engines) == 2 and all(map(is_running, engines))
@@ -202,8 +229,8 @@ def test_the_engines_end_with_a_parent_that_is_killed(state):
     assert wait_until(lambda: not any(map(is_running, [*engines, *children])))
 
 
-def test_a_forked_child_starts_its_own_engines():
-    engine = symbolic_engine.ENGINE
+def test_a_forked_child_starts_its_own_engines(own_engine):
+    engine = own_engine
     assert engine.equal("x+1", "1+x", EngineTime(30.0))
     ours = set(pids(engine))
     child = os.fork()

@@ -4,6 +4,7 @@ The loop over micro-batches, their making, the loss and the metrics are verl's; 
 bigrams, is not.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
 
@@ -131,7 +132,9 @@ SPLITS = (
     {"max_tokens": 14},
     {"max_tokens": 30},
 )
-SPLIT_LOSSES = ("amir_grpo", "amir_gspo", "vanilla")
+# Loss, and which of SPLITS it is tried in: the others beside the first one show that it is not the loss.
+SPLIT_LOSSES = [("amir_grpo", place) for place in range(len(SPLITS))]
+SPLIT_LOSSES += [(name, place) for name in ("amir_gspo", "vanilla") for place in (0, 2, 4)]
 AGGREGATIONS = (
     "token-mean",
     "token-sum",
@@ -141,23 +144,30 @@ AGGREGATIONS = (
 )
 
 
-def split_updates(*, sequence_ranks: int = 1) -> dict[tuple, tuple[Tensor, dict[str, float]]]:
-    """Gradient and metrics of every way to split one batch, in the process group that is there."""
+def split_updates(
+    splits: Sequence[tuple[str, int]] = SPLIT_LOSSES, *, sequence_ranks: int = 1
+) -> dict[tuple, tuple[Tensor, dict[str, float]]]:
+    """Gradient and metrics of these ways to split one batch, and of every aggregation, in the process group
+    that is there.
+    """
     rollouts = Rollouts()
     batch = rollouts.actor_batch()
     update = partial(update_actor, rollouts, batch, sequence_ranks=sequence_ranks)
     updates = {}
-    for loss_mode in SPLIT_LOSSES:
-        for place, split in enumerate(SPLITS):
-            updates[loss_mode, "token-mean", place] = update(actor_config(loss_mode), **split)
+    for loss_mode, place in splits:
+        updates[loss_mode, "token-mean", place] = update(actor_config(loss_mode), **SPLITS[place])
     for mode in AGGREGATIONS:
         config = actor_config("amir_grpo", loss_agg_mode=mode, loss_scale_factor=10)
         updates["amir_grpo", mode, "two rows"] = update(config, micro_batch_size=2)
     return updates
 
 
-# Ranks, and how many of them share a row's tokens (Ulysses).
-RANKS = {"2 ranks": (2, 1), "2 ranks, Ulysses 2": (2, 2), "4 ranks, Ulysses 2": (4, 2)}
+# Ranks, how many of them share a row's tokens (Ulysses), and what is tried on them.
+RANKS = {
+    "2 ranks": (2, 1, SPLIT_LOSSES),
+    "2 ranks, Ulysses 2": (2, 2, SPLIT_LOSSES),
+    "4 ranks, Ulysses 2": (4, 2, [("amir_grpo", 0), ("amir_grpo", 2), ("amir_gspo", 4)]),
+}
 
 
 def rank_process(rank: int, folder: str) -> None:
@@ -168,12 +178,12 @@ def rank_process(rank: int, folder: str) -> None:
 
     set_platform(CpuPlatform())
     torch.set_num_threads(1)
-    for name, (ranks, sequence_ranks) in RANKS.items():
+    for name, (ranks, sequence_ranks, splits) in RANKS.items():
         if rank >= ranks:
             continue
         init = f"file://{folder}/group of {name}"
         dist.init_process_group("gloo", init_method=init, rank=rank, world_size=ranks)
-        updates = split_updates(sequence_ranks=sequence_ranks)
+        updates = split_updates(splits, sequence_ranks=sequence_ranks)
         if rank == 0:
             torch.save(updates, f"{folder}/{name}.pt")
         set_ulysses_sequence_parallel_group(None)

@@ -2,13 +2,11 @@
 
 import dataclasses
 import importlib.util
-import os
 
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
-from warm_python import run_python
 
 from amir_verl.config import AmirConfig
 from amir_verl.trainer.preflight import amir_config, check_run
@@ -209,19 +207,6 @@ def test_verls_own_checks_still_run():
     )
     with pytest.raises(ValueError, match="train_batch_size"), files_yet_to_be_made():
         validate_config(config=config, use_reference_policy=False, use_critic=False)
-
-
-def test_the_real_command_ends_in_one_line_and_starts_no_ray(tmp_path):
-    """verl's own entry point, as a user runs it."""
-    env = os.environ | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"}
-    words = ["+amir=grpo", "amir.beta=-1", N, *VERL]
-    ended = run_python("-m", "verl.trainer.main_ppo", *words, env=env, cwd=tmp_path)
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1] == "amir-verl: amir.beta must be above 0, got -1"
-    assert ended.stderr.count("amir-verl") == 1
-    said = ended.stdout + ended.stderr
-    for sign in ("Traceback", "ray init kwargs", "Started a local Ray instance", "HYDRA_FULL_ERROR"):
-        assert sign not in said
 
 
 def test_without_the_plugin_hydra_refuses_one_spelling_and_swallows_the_other(monkeypatch):

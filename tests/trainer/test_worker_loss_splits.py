@@ -7,7 +7,6 @@ from actor_update import (
     AGGREGATIONS,
     RANKS,
     SPLIT_LOSSES,
-    SPLITS,
     actor_config,
     loss_function,
     rank_process,
@@ -54,17 +53,16 @@ def assert_same_update(update, expected):
         assert metrics[metric] == pytest.approx(whole_metrics[metric], **METRIC), metric
 
 
-@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda place: str(SPLITS[place]))
-@pytest.mark.parametrize("name", SPLIT_LOSSES)
+@pytest.mark.parametrize(("name", "split"), SPLIT_LOSSES, ids=str)
 def test_micro_batches_add_up_to_the_whole_batch(one_rank_updates, name, split):
     update = one_rank_updates[name, "token-mean", split]
     assert_same_update(update, one_rank_updates[name, "token-mean", 0])
     assert (update[1]["micro_batches"] > 1) == (split > 0)
 
 
-@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda place: str(SPLITS[place]))
-@pytest.mark.parametrize("name", SPLIT_LOSSES)
-@pytest.mark.parametrize("ranks", RANKS)
+@pytest.mark.parametrize(
+    ("ranks", "name", "split"), [(ranks, *split) for ranks in RANKS for split in RANKS[ranks][2]], ids=str
+)
 def test_ranks_give_the_gradient_and_the_metrics_of_one(
     one_rank_updates, updates_of_ranks, ranks, name, split
 ):
