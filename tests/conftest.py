@@ -24,12 +24,30 @@ def compositions():
         yield
 
 
-# A file goes to one process (scripts/test.sh), so the longest come first and the rest fills up both.
-LONGEST = ("trainer", "reward_fns", "recipes", "platform", "test_new_process.py")
+# A file goes to one of two processes (scripts/test.sh), so the longest come first and the rest fills up both:
+# files and folders, those with several trainings before all.
+LONGEST = (
+    "test_survival.py",
+    "test_four_bit_training.py",
+    "test_recipe_training.py",
+    "test_resumed_training.py",
+    "test_two_nodes.py",
+    "test_degenerate_batches.py",
+    "test_ranked_training.py",
+    "test_new_process.py",
+    "trainer",
+    "reward_fns",
+    "recipes",
+    "platform",
+)
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: not {item.path.parent.name, item.path.name} & set(LONGEST))
+    def place(item):
+        names = {item.path.name, item.path.parent.name}
+        return next((place for place, name in enumerate(LONGEST) if name in names), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish():
