@@ -3,24 +3,11 @@
 import itertools
 
 import pytest
-from trainings import BY_ROUNDING, DIGIT_REWARD, EVERY_STEP, json_lines, not_finite, train
+from trainings import BY_ROUNDING, DIGIT_REWARD, EVERY_STEP, TWO_STEPS, json_lines, not_finite, train
 
 pytestmark = pytest.mark.slow
 
 ACCURACY = "val-core/gsm8k/acc/mean@2"
-SMALL = {
-    "PLATFORM": "cpu",
-    "STEPS": 2,
-    "PROMPTS": 4,
-    "GROUP": 4,
-    # A character is a token for the tiny models' tokenizer.
-    "PROMPT_LENGTH": 1536,
-    "RESPONSE_LENGTH": 32,
-    "VAL_PROBLEMS": 2,
-    "VAL_SAMPLES": 2,
-    "VAL_BEFORE_TRAIN": "False",
-    "TEST_FREQ": 2,
-}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +21,7 @@ def train_recipe(questions, tiny_models, tmp_path_factory):
             "TRAIN": questions / "gsm8k_train.parquet",
             "VAL": questions / "gsm8k_test.parquet",
         }
-        return out, train(recipe, out, *overrides, **(SMALL | inputs | variables))
+        return out, train(recipe, out, *overrides, **(TWO_STEPS | inputs | variables))
 
     return train_two_steps
 
@@ -123,7 +110,7 @@ def test_what_the_reward_function_says_is_logged(recipe_run):
 def test_validation_asks_for_a_confidence_and_reports_accuracy(recipe_run):
     out, metrics = recipe_run
     rows = json_lines(out / "validation/2.jsonl")
-    assert len(rows) == SMALL["VAL_PROBLEMS"] * SMALL["VAL_SAMPLES"]
+    assert len(rows) == TWO_STEPS["VAL_PROBLEMS"] * TWO_STEPS["VAL_SAMPLES"]
     assert all("<confidence>" in row["input"] and 0 <= row["acc"] <= 1 for row in rows)
     accuracy = sum(row["acc"] for row in rows) / len(rows)
     assert metrics[2][ACCURACY] == pytest.approx(accuracy, abs=1e-6)
@@ -152,15 +139,15 @@ def test_the_published_rule_moves_lambda_by_its_factors(gemma):
 def test_pairs_are_those_of_the_best_up_to_the_limit(gemma):
     _, metrics = gemma
     for data in metrics.values():
-        assert 0 < data["amir/num_pairs"] <= SMALL["PROMPTS"] * 3
+        assert 0 < data["amir/num_pairs"] <= TWO_STEPS["PROMPTS"] * 3
         assert data["amir/loss"] > 0
 
 
 def test_the_kl_loss_against_the_reference_is_there(gemma):
     _, metrics = gemma
     assert metrics[1]["actor/kl_coef"] == 0.001
-    # At first the policy is the reference: k3 of float32 log-probabilities. Then the second update has moved.
-    assert 0 <= metrics[1]["actor/kl_loss"] <= metrics[2]["actor/kl_loss"] > 0
+    # k3 of float32 log-probabilities: above 0 once the policy has moved away from the reference, not by much.
+    assert all(0 < data["actor/kl_loss"] < 0.01 for data in metrics.values())
 
 
 def test_both_updates_of_a_step_are_anchored_at_the_policy_that_sampled(gemma):

@@ -45,6 +45,21 @@ BY_ROUNDING, BY_MINI_BATCHES = 1e-3, 0.25
 # one with a third of the other's tokens is three times as long for that alone, whatever lambda was set by.
 SEQUENCE_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
 
+# Two steps of a recipe without a GPU.
+TWO_STEPS = {
+    "PLATFORM": "cpu",
+    "STEPS": 2,
+    "PROMPTS": 4,
+    "GROUP": 4,
+    # A character is a token for the tiny models' tokenizer.
+    "PROMPT_LENGTH": 1536,
+    "RESPONSE_LENGTH": 32,
+    "VAL_PROBLEMS": 2,
+    "VAL_SAMPLES": 2,
+    "VAL_BEFORE_TRAIN": "False",
+    "TEST_FREQ": 2,
+}
+
 
 def run(command, *, log, env=None, limit=LIMIT_SECONDS):
     """Run a command in a process group of its own, its output into `log`; ends the whole group afterwards."""
