@@ -30,13 +30,8 @@ fi
 
 "$PYTHON" -m ruff check -q .
 "$PYTHON" -m ruff format -q --check .
-# A file's tests stay in one process, whose fixtures they share. Trainings have the machine to themselves.
-status=0
-"$PYTHON" -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" "$@" || status=$?
-if [ "$tier" = all ]; then
-  slow=0
-  "$PYTHON" -m pytest -q -m slow "$@" || slow=$?
-  # 5: of the tests asked for, none is of this kind.
-  if [ "$status" = 5 ] || [ "$slow" != 0 ] && [ "$slow" != 5 ]; then status=$slow; fi
-fi
-exit "$status"
+# A file's tests stay in one process, whose fixtures they share. Two processes also for the trainings: most of a
+# training's start keeps one core busy.
+kind=()
+[ "$tier" = all ] || kind=(-m "not slow")
+exec "$PYTHON" -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder "${kind[@]+"${kind[@]}"}" "$@"

@@ -70,7 +70,9 @@ def ends(rows: pd.DataFrame, task: str, reward: str = "right_wrong", *, seeds: C
         lines.append(
             [title(arm), str(len(last)), *(show(last[name].mean()) for name, (_, show) in ENDS.items())]
         )
-    return markdown([f"{task}, step {until}", "seeds", *(head for head, _ in ENDS.values())], lines)
+    return markdown(
+        [f"{_name(task, reward)}, step {until}", "seeds", *(head for head, _ in ENDS.values())], lines
+    )
 
 
 FIGURES = ("pass@8", "pass@64")
@@ -95,7 +97,7 @@ def frontier(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
         accuracy = f"{line[0].accuracy:.1%}" if line[0] else "-"
         cells = [points(one, corrected[id(one)] < SIGNIFICANT) if one else "-" for one in line]
         lines.append([title(arm), accuracy, *cells])
-    header = [task, "at pass@1 of", *FIGURES, "same steps: pass@1", *FIGURES]
+    header = [_name(task, reward), "at pass@1 of", *FIGURES, "same steps: pass@1", *FIGURES]
     return markdown(header, lines)
 
 
@@ -121,7 +123,7 @@ def claims(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
         lines.append(
             [claim.key, claim.text, claim.figure, shown + accuracy, f"{p:.3f}", claim.verdict(found, p)]
         )
-    table = markdown(["", "claim", "figure", "points", "p, Holm", "verdict"], lines)
+    table = markdown([_name(task, reward), "claim", "figure", "points", "p, Holm", "verdict"], lines)
     missing = [claim.key for claim, found in measured if not found]
     return f"{table}\n\nNot run: {', '.join(missing)}." if missing else table
 
@@ -162,6 +164,10 @@ def agreement(rows: pd.DataFrame, task: str, through: str) -> str:
             cells.append(f"{mean}, {gap}")
         lines.append([title(arm), str(len(one)), *cells])
     return markdown([f"step {until}", "seeds", *(ENDS[name][0] for name in AGREEMENT)], lines)
+
+
+def _name(task: str, reward: str) -> str:
+    return task if reward == "right_wrong" else f"{task}, {reward}"
 
 
 def _of(rows: pd.DataFrame, task: str, reward: str) -> pd.DataFrame:
