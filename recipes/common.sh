@@ -27,14 +27,14 @@ whole_numbers() { # names of variables
 
 choose_algorithm() { # ALGO, AMIR_PRESET, AMIR_<SETTING> -> ALGORITHM
   AMIR_PRESET=${AMIR_PRESET:-default}
-  case $AMIR_PRESET in default | paper) ;; *) refuse "AMIR_PRESET must be default or paper, got '$AMIR_PRESET'" ;; esac
+  case $AMIR_PRESET in default | chosen | paper) ;; *) refuse "AMIR_PRESET must be default, chosen or paper, got '$AMIR_PRESET'" ;; esac
   case $ALGO-$AMIR_PRESET in
     grpo-*) ALGORITHM=(algorithm.adv_estimator=grpo) ;;
     gspo-*) ALGORITHM=(algorithm.adv_estimator=grpo actor_rollout_ref.actor.policy_loss.loss_mode=gspo) ;;
     amir_grpo-default) ALGORITHM=(+amir@_global_=grpo) ;;
     amir_gspo-default) ALGORITHM=(+amir@_global_=gspo) ;;
-    amir_grpo-paper) ALGORITHM=(+amir@_global_=paper) ;;
-    amir_gspo-paper) ALGORITHM=(+amir@_global_=paper actor_rollout_ref.actor.policy_loss.loss_mode=amir_gspo) ;;
+    amir_grpo-*) ALGORITHM=("+amir@_global_=$AMIR_PRESET") ;;
+    amir_gspo-*) ALGORITHM=("+amir@_global_=$AMIR_PRESET" actor_rollout_ref.actor.policy_loss.loss_mode=amir_gspo) ;;
     *) refuse "ALGO must be grpo, amir_grpo, gspo or amir_gspo, got '$ALGO'" ;;
   esac
   local setting variable
@@ -204,7 +204,7 @@ run_recipe() { # "$@": verl overrides, which win over everything here
   local kind=full preset= set=${TRAIN%%,*}
   [ "$LORA_RANK" = 0 ] || kind=lora$LORA_RANK
   [ "$LOAD_IN_4BIT" = 0 ] || kind+=-4bit
-  case $ALGO-$AMIR_PRESET in amir_*-paper) preset=-paper ;; esac
+  case $ALGO-$AMIR_PRESET in amir_*-default) ;; amir_*) preset=-$AMIR_PRESET ;; esac
   set=$(basename "$set" .parquet)
   NAME=${NAME:-$(tr -c 'A-Za-z0-9._+\n-' - <<<"$RECIPE-$ALGO$preset-$kind-${set%_train}-n$GROUP-lr$LR-seed$SEED")}
   PROJECT=${PROJECT:-amir-verl}

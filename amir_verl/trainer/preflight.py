@@ -37,7 +37,7 @@ def amir_config(config: DictConfig) -> AmirConfig:
     """
     node = OmegaConf.select(config, "amir")
     if node is None:
-        raise ValueError(f"the run has no `amir` settings: add {PRESET} (or gspo, paper)")
+        raise ValueError(f"the run has no `amir` settings: add {PRESET} (or gspo, chosen, paper)")
     return AmirConfig.from_mapping(OmegaConf.to_container(node, resolve=True))
 
 

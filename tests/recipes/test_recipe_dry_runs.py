@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REFUSALS = [
     ("tiny_cpu", {"ALGO": "ppo"}, "ALGO must be grpo, amir_grpo, gspo or amir_gspo, got 'ppo'"),
     ("gemma3_4b", {"ALGO": "amir"}, "ALGO must be grpo, amir_grpo, gspo or amir_gspo, got 'amir'"),
-    ("qwen2.5_3b", {"AMIR_PRESET": "papr"}, "AMIR_PRESET must be default or paper, got 'papr'"),
+    ("qwen2.5_3b", {"AMIR_PRESET": "papr"}, "AMIR_PRESET must be default, chosen or paper, got 'papr'"),
     ("qwen2.5_3b", {"OFFLOAD": "disk"}, "OFFLOAD must be none, swap or cpu, got 'disk'"),
     ("qwen2.5_3b", {"GPUS": "eight"}, "GPUS must be a whole number, got 'eight'"),
     ("qwen2.5_3b", {"LORA_RANK": "-1"}, "LORA_RANK must be a whole number, got '-1'"),

@@ -162,6 +162,7 @@ def test_gemma_trains_its_language_model_alone(recipe):
             {"ALGO": "amir_gspo", "AMIR_PRESET": "paper", "LORA_RANK": "16", "SEED": "2", "LR": "1e-6"},
             "qwen2.5-3b-amir_gspo-paper-lora16-train-n8-lr1e-6-seed2",
         ),
+        ({"AMIR_PRESET": "chosen"}, "qwen2.5-3b-amir_grpo-chosen-full-train-n8-lr5e-6-seed0"),
         ({"NAME": "mine"}, "mine"),
     ],
 )

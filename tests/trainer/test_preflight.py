@@ -35,6 +35,7 @@ def run_config(*overrides):
     [
         ("grpo", "amir_grpo", {}),
         ("gspo", "amir_gspo", {}),
+        ("chosen", "amir_grpo", {"pull": "chosen", "beta": 2.0}),
         (
             "paper",
             "amir_grpo",
@@ -143,7 +144,8 @@ def test_a_wrong_run_is_refused_in_one_line(overrides, message):
 def test_a_run_put_together_by_hand_is_refused_where_a_part_is_missing(overrides):
     with pytest.raises(ValueError) as refusal:
         check_run(run_config(N, *overrides))
-    assert str(refusal.value) == "the run has no `amir` settings: add +amir@_global_=grpo (or gspo, paper)"
+    said = "the run has no `amir` settings: add +amir@_global_=grpo (or gspo, chosen, paper)"
+    assert str(refusal.value) == said
 
 
 @pytest.mark.parametrize("mode", ["sync", "colocate_async", "separate_async"])
