@@ -13,6 +13,7 @@ from benchmarks.study.tables import arms_of, reporting
 
 COLORS = ("#8b9099", "#c4512d", "#2f6690", "#5b8c5a", "#8a5fa8", "#c79a2b", "#3aa6a0", "#b0598a")
 FIGURES = ("pass@8", "pass@64")
+MARGIN = 0.03
 
 
 def frontier_picture(rows: pd.DataFrame, task: str, arms: Sequence[str] | None = None) -> Figure:
@@ -22,6 +23,7 @@ def frontier_picture(rows: pd.DataFrame, task: str, arms: Sequence[str] | None =
     figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, name in zip(axes, FIGURES, strict=True):
+        means: list[pd.DataFrame] = []
         for index, arm in enumerate(shown):
             color, runs = COLORS[index % len(COLORS)], curves(part, arm)
             for run in runs.values():
@@ -30,6 +32,11 @@ def frontier_picture(rows: pd.DataFrame, task: str, arms: Sequence[str] | None =
             table = pd.concat(runs.values())
             mean = table[table["step"].isin(steps)].groupby("step")[["pass@1", name]].mean()
             axis.plot(mean["pass@1"], mean[name], "o-", color=color, lw=1.8, ms=3, label=title(arm))
+            means.append(mean)
+        # What single seeds do outside (a collapse, say) would press the rest together.
+        around = pd.concat(means)
+        axis.set_xlim(around["pass@1"].min() - MARGIN, around["pass@1"].max() + MARGIN)
+        axis.set_ylim(around[name].min() - MARGIN, around[name].max() + MARGIN)
         first = mean.iloc[0]
         axis.plot(first["pass@1"], first[name], "o", color=INK, ms=6)
         axis.annotate(
