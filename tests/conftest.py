@@ -52,6 +52,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What the imports have made stays to the end; the collector need not look at it again."""
+    # What the imports have made stays to the end, and a composition's thousands of small objects hold no cycles:
+    # the collector may look more rarely.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
