@@ -52,8 +52,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    # What the imports have made stays to the end, and a composition's thousands of small objects hold no cycles:
-    # the collector may look more rarely.
+    # What the imports have made stays to the end, and the thousands of small objects of a composition hold no
+    # cycles: the collector may look more rarely.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
