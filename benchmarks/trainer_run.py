@@ -73,7 +73,7 @@ def train(
         overrides = ["+platform=cpu", *overrides]
     with log.open("w") as output:
         command = [sys.executable, "-m", "verl.trainer.main_ppo", *_settings(folder, size), *overrides]
-        code = _run(command, environment, folder, output, seconds=limit)
+        code = run_to_end(command, environment, folder, output, seconds=limit)
     lines = metrics.read_text().splitlines() if metrics.exists() else []
     steps = [json.loads(line)["data"] for line in lines]
     if code != 0 or len(steps) < size.steps:
@@ -82,7 +82,7 @@ def train(
     return steps
 
 
-def _run(
+def run_to_end(
     command: list[str], environment: dict[str, str], folder: Path, output: IO[str], *, seconds: float
 ) -> int:
     """Run to the end, or stop it after `seconds` or when this process is to end; the exit status."""

@@ -32,6 +32,5 @@ fi
 "$PYTHON" -m ruff format -q --check .
 # A file's tests stay in one process, whose fixtures they share. Two processes also for the trainings: most of a
 # training's start keeps one core busy.
-kind=()
-[ "$tier" = all ] || kind=(-m "not slow")
-exec "$PYTHON" -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder "${kind[@]+"${kind[@]}"}" "$@"
+[ "$tier" = all ] || set -- -m "not slow" "$@"
+exec "$PYTHON" -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -7,9 +7,11 @@ python -m benchmarks.study --collect docs/study --out outputs/study
 import argparse
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -19,7 +21,7 @@ from benchmarks.study.arms import arm
 from benchmarks.study.loop import Training
 from benchmarks.study.measures import Grader, right_counts, row_of
 from benchmarks.study.policy import Policy
-from benchmarks.study.tasks import TASKS, Task
+from benchmarks.study.tasks import TASKS, Problem, Task
 
 PROMPTS, GROUP = 16, 8
 TRAINING, HELD_OUT = 2000, 256
@@ -46,6 +48,22 @@ def first_model(name: str, task: Task, seed: int, out: Path) -> Path:
     return folder
 
 
+def problems_of(task: Task, seed: int) -> tuple[list[Problem], list[Problem]]:
+    """What every run of a seed trains on, in this order, and what it is measured on."""
+    return (
+        task.problems(10_000 + seed, TRAINING, False),
+        task.problems(20_000 + seed, HELD_OUT, True),
+    )
+
+
+def measure(
+    policy: Policy, task: Task, held_out: Sequence[Problem], grader: Grader, *, seed: int, step: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """`right_counts` with the random numbers that every run of a seed has at that step."""
+    generator = torch.Generator().manual_seed(1000 * seed + step)
+    return right_counts(policy, held_out, grader, tokens=task.tokens, generator=generator)
+
+
 def train(task_name: str, reward: str, arm_name: str, seed: int, steps: int, out: Path) -> pd.DataFrame:
     """Train to that step, or on to it; one row for each evaluation."""
     name, task = f"{task_name}-{reward}-{arm_name}-{seed}", TASKS[task_name]
@@ -55,8 +73,7 @@ def train(task_name: str, reward: str, arm_name: str, seed: int, steps: int, out
     policy = Policy.load(first_model(task_name, task, seed, out)).to(device)
     grader = Grader(policy, reward, seed)
     training = Training(policy, arm(arm_name), grader, group=GROUP, tokens=task.tokens, seed=seed)
-    problems = task.problems(10_000 + seed, TRAINING, False)
-    held_out = task.problems(20_000 + seed, HELD_OUT, True)
+    problems, held_out = problems_of(task, seed)
     rows: list[dict[str, Any]] = []
     first_Q, step = None, 0
     if state_path.exists():
@@ -67,11 +84,10 @@ def train(task_name: str, reward: str, arm_name: str, seed: int, steps: int, out
     begun = time.monotonic()
     while True:
         if step % EVERY == 0 and (not rows or rows[-1]["step"] < step):
-            generator = torch.Generator().manual_seed(1000 * seed + step)
             if not step and first_path.exists():  # the same for every arm of a seed
                 found = torch.load(first_path, weights_only=False)
             else:
-                found = right_counts(policy, held_out, grader, tokens=task.tokens, generator=generator)
+                found = measure(policy, task, held_out, grader, seed=seed, step=step)
             if not step:
                 _replace(first_path, lambda part: torch.save(found, part))  # noqa: B023
             right_Q, distinct_Q, averages = found
@@ -104,7 +120,7 @@ def collect(out: Path, folder: Path) -> None:
     rows = pd.concat([pd.read_parquet(path) for path in sorted((out / "rows").glob("*.parquet"))])
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in rows.groupby("task"):
-        part = part.sort_values(["reward", "arm", "seed", "step"]).drop(columns="seconds")
+        part = part.sort_values(["reward", "arm", "seed", "step"]).drop(columns="seconds", errors="ignore")
         part.to_parquet(folder / f"{name}.parquet", index=False)
 
 

@@ -65,10 +65,8 @@ def _claims(mark: str, task: str, reward: str = "right_wrong", *, rivals: bool =
             # On countdown added when seed 2 of the arms above had been seen, before any run of this one.
             (11, "at ratio 1 one-sided AMIR keeps more than GRPO at equal pass@1", LIGHT, "grpo"),
         ]
-    lost, solved = (
-        "GRPO loses problems that the first model solves",
-        "one-sided AMIR keeps what the first model solves",
-    )
+    lost = "GRPO loses problems that the first model solves"
+    solved = "one-sided AMIR keeps what the first model solves"
     ahead = "at equal steps GRPO is ahead in pass@1"
     listed = [
         claim("1", lost, "grpo", None, "pass@64", "lower"),

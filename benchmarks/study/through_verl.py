@@ -11,25 +11,22 @@ import argparse
 import dataclasses
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import datasets
-import numpy as np
 import pandas as pd
 import torch
 
 from amir_verl.demo import countdown
-from benchmarks.study.__main__ import GROUP, HELD_OUT, PROMPTS, TRAINING, first_model
+from benchmarks.study.__main__ import GROUP, PROMPTS, first_model, measure, problems_of
 from benchmarks.study.arms import Arm, arm
-from benchmarks.study.measures import Grader, right_counts, row_of
+from benchmarks.study.measures import Grader, row_of
 from benchmarks.study.policy import Policy
 from benchmarks.study.tasks import TASKS
+from benchmarks.trainer_run import REPOSITORY, run_to_end
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 TASK, LABEL = "countdown", "countdown_verl"
 ACTOR = "actor_rollout_ref.actor"
 LIMIT_SECONDS = 3600
@@ -73,10 +70,10 @@ def train(name: str, seed: int, steps: int, every: int, out: Path) -> pd.DataFra
     folder = (out / "verl" / f"{name}-{seed}").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    problems = task.problems(10_000 + seed, TRAINING, False)
-    rows = [countdown.verl_row(problem, index, "train") for index, problem in enumerate(problems)]
-    datasets.Dataset.from_list(rows).to_parquet(folder / "train.parquet")
-    datasets.Dataset.from_list(rows[:PROMPTS]).to_parquet(folder / "validation.parquet")
+    problems, held_out = problems_of(task, seed)
+    questions = [countdown.verl_row(problem, index, "train") for index, problem in enumerate(problems)]
+    datasets.Dataset.from_list(questions).to_parquet(folder / "train.parquet")
+    datasets.Dataset.from_list(questions[:PROMPTS]).to_parquet(folder / "validation.parquet")
     variables = {
         "ALGO": "amir_grpo" if found.amir else "grpo",
         "TINY": model.resolve(),
@@ -104,36 +101,23 @@ def train(name: str, seed: int, steps: int, every: int, out: Path) -> pd.DataFra
     environment = os.environ | {key: str(value) for key, value in variables.items()}
     command = ["bash", str(REPOSITORY / "recipes" / "tiny_cpu.sh"), *words]
     with (folder / "train.log").open("w") as log:
-        ended = subprocess.run(
-            command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log, timeout=LIMIT_SECONDS
-        )
-    if ended.returncode:
-        raise RuntimeError(f"verl ended with {ended.returncode}, see {folder / 'train.log'}")
-    measured = [measure(model, name, seed, 0)]
-    for step in range(every, steps + 1, every):
-        weights = folder / "checkpoints" / f"global_step_{step}" / "actor" / "huggingface"
-        measured.append(measure(weights, name, seed, step, measured[0][1]))
-    table = pd.DataFrame([row for row, _ in measured])
+        status = run_to_end(command, environment, REPOSITORY, log, seconds=LIMIT_SECONDS)
+    if status:
+        raise RuntimeError(f"verl ended with {status}, see {folder / 'train.log'}")
+    rows, first_Q = [], None
+    for step in range(0, steps + 1, every):
+        saved = folder / "checkpoints" / f"global_step_{step}" / "actor" / "huggingface"
+        policy = Policy.load(saved if step else model)
+        grader = Grader(policy, "right_wrong", seed)
+        right_Q, distinct_Q, averages = measure(policy, task, held_out, grader, seed=seed, step=step)
+        first_Q = right_Q if first_Q is None else first_Q
+        key = {"task": LABEL, "reward": "right_wrong", "arm": name, "seed": seed, "step": step}
+        rows.append(key | row_of(right_Q, distinct_Q, averages, first_Q))
+    table = pd.DataFrame(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path, index=False)
     shutil.rmtree(folder / "checkpoints")
     return table
-
-
-def measure(
-    folder: Path, name: str, seed: int, step: int, first_Q: np.ndarray | None = None
-) -> tuple[dict[str, Any], np.ndarray]:
-    """A row of the loop's measures, and the right answers to each problem, (Q,)."""
-    task, policy = TASKS[TASK], Policy.load(folder)
-    held_out = task.problems(20_000 + seed, HELD_OUT, True)
-    generator = torch.Generator().manual_seed(1000 * seed + step)
-    grader = Grader(policy, "right_wrong", seed)
-    right_Q, distinct_Q, averages = right_counts(
-        policy, held_out, grader, tokens=task.tokens, generator=generator
-    )
-    key = {"task": LABEL, "reward": "right_wrong", "arm": name, "seed": seed, "step": step}
-    row = row_of(right_Q, distinct_Q, averages, right_Q if first_Q is None else first_Q)
-    return key | row | {"seconds": 0.0}, right_Q
 
 
 def main() -> None:

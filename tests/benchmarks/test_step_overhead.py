@@ -87,8 +87,8 @@ def test_a_step_is_either_classs_own(monkeypatch):
 def test_a_benchmark_that_is_ended_leaves_no_training_behind():
     """`timeout` ends a process by SIGTERM; the training is in a session of its own."""
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom benchmarks.trainer_run import _run\n"
-        "_run(['sleep', '600'], dict(os.environ), Path('.'), sys.stderr, seconds=600)"
+        "import os, sys\nfrom pathlib import Path\nfrom benchmarks.trainer_run import run_to_end\n"
+        "run_to_end(['sleep', '600'], dict(os.environ), Path('.'), sys.stderr, seconds=600)"
     )
     root = Path(__file__).resolve().parents[2]
     benchmark = subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.DEVNULL)

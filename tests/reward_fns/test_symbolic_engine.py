@@ -230,18 +230,17 @@ def test_the_engines_end_with_a_parent_that_is_killed(state, stand_in):
 
 
 def test_a_forked_child_starts_its_own_engines(own_engine):
-    engine = own_engine
-    assert engine.equal("x+1", "1+x", EngineTime(30.0))
-    ours = set(pids(engine))
+    assert own_engine.equal("x+1", "1+x", EngineTime(30.0))
+    ours = set(pids(own_engine))
     child = os.fork()
     if child == 0:
-        same = engine.equal("x+1", "1+x", EngineTime(30.0))
-        own = set(pids(engine))
-        engine.close()
+        same = own_engine.equal("x+1", "1+x", EngineTime(30.0))
+        own = set(pids(own_engine))
+        own_engine.close()
         os._exit(0 if same and own and not own & ours else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert engine.equal("x+2", "2+x", EngineTime(30.0))
-    assert set(pids(engine)) == ours
+    assert own_engine.equal("x+2", "2+x", EngineTime(30.0))
+    assert set(pids(own_engine)) == ours
 
 
 @pytest.mark.parametrize(
