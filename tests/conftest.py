@@ -2,6 +2,7 @@
 
 import gc
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,9 @@ from quick_compositions import quick_compositions
 os.environ.setdefault("VERL_PLATFORM", "cpu")
 # The tensors are small: a second thread costs more than it does, and the suite runs on several processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Python reads `sitecustomize.py` there at every start, that of the other test processes included.
+_PATH = (str(Path(__file__).with_name("quick_start")), os.environ.get("PYTHONPATH"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _PATH))
 
 # The same examples on every machine, and no limit on their time: a busy machine is no failure.
 # `--hypothesis-profile=default` looks for new ones.
@@ -57,3 +61,7 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def pytest_unconfigure():
+    gc.unfreeze()  # libraries call leaked what is never collected, at length

@@ -88,16 +88,21 @@ def test_every_module_has_its_floor():
     assert loose == {"__init__.py", "config.py", "plugin.py"}
 
 
-@pytest.mark.parametrize("name, file", list(modules()), ids=lambda value: value if ours(str(value)) else "")
-def test_no_import_runs_upward(name, file):
-    level, room = floor(name)
-    for target in filter(ours, imports(file)):
-        target_level, target_room = floor(target)
-        if name == "amir_verl" and target_room in ("amir_verl.config", "amir_verl.objective"):
-            continue  # the names that it hands on, for type checkers
-        assert target_room == room or target_level < level, f"{name} imports {target}"
-        if target_room == room == "amir_verl.evaluation":
-            assert evaluation_floor(target) <= evaluation_floor(name), f"{name} imports {target}"
+def test_no_import_runs_upward():
+    upward, seen = [], 0
+    for name, file in modules():
+        level, room = floor(name)
+        for target in filter(ours, imports(file)):
+            seen += 1
+            target_level, target_room = floor(target)
+            if name == "amir_verl" and target_room in ("amir_verl.config", "amir_verl.objective"):
+                continue  # the names that it hands on, for type checkers
+            inside = target_room == room == "amir_verl.evaluation"
+            if (target_room != room and target_level >= level) or (
+                inside and evaluation_floor(target) > evaluation_floor(name)
+            ):
+                upward.append(f"{name} imports {target}")
+    assert seen > 300 and not upward
 
 
 @pytest.mark.parametrize(

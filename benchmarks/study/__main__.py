@@ -21,6 +21,7 @@ from benchmarks.study.arms import arm
 from benchmarks.study.loop import Training
 from benchmarks.study.measures import Grader, right_counts, row_of
 from benchmarks.study.policy import Policy
+from benchmarks.study.run_state import go_on, replace, state_of
 from benchmarks.study.tasks import TASKS, Problem, Task
 
 PROMPTS, GROUP = 16, 8
@@ -78,7 +79,7 @@ def train(task_name: str, reward: str, arm_name: str, seed: int, steps: int, out
     first_Q, step = None, 0
     if state_path.exists():
         state = torch.load(state_path, weights_only=False)
-        training.load_state_dict(state["training"])
+        go_on(training, state["training"])
         grader.load_state_dict(state["noise"])
         rows, first_Q, step = state["rows"], state["first_Q"], state["step"]
     begun = time.monotonic()
@@ -89,30 +90,22 @@ def train(task_name: str, reward: str, arm_name: str, seed: int, steps: int, out
             else:
                 found = measure(policy, task, held_out, grader, seed=seed, step=step)
             if not step:
-                _replace(first_path, lambda part: torch.save(found, part))  # noqa: B023
+                replace(first_path, lambda part: torch.save(found, part))  # noqa: B023
             right_Q, distinct_Q, averages = found
             first_Q = right_Q if first_Q is None else first_Q
             key = {"task": task_name, "reward": reward, "arm": arm_name, "seed": seed, "step": step}
             watched = {"seconds": time.monotonic() - begun}
             rows.append(key | row_of(right_Q, distinct_Q, averages, first_Q) | watched)
-            state = {"training": training.state_dict(), "noise": grader.state_dict()}
+            state = {"training": state_of(training), "noise": grader.state_dict()}
             state |= {"rows": rows, "first_Q": first_Q, "step": step}
-            _replace(state_path, lambda part: torch.save(state, part))  # noqa: B023
-            _replace(path, lambda part: pd.DataFrame(rows).to_parquet(part, index=False))
+            replace(state_path, lambda part: torch.save(state, part))  # noqa: B023
+            replace(path, lambda part: pd.DataFrame(rows).to_parquet(part, index=False))
             begun = time.monotonic()
         if step >= steps:
             return pd.DataFrame(rows)
         place = PROMPTS * step % len(problems)
         training.step([problems[(place + index) % len(problems)] for index in range(PROMPTS)])
         step += 1
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write a file that is whole at every moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    write(part)
-    os.replace(part, path)
 
 
 def collect(out: Path, folder: Path) -> None:

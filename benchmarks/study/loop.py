@@ -25,7 +25,7 @@ from amir_verl.objective.loss import anchored_terms, mean_log_prob
 from amir_verl.trainer.step import TokenSums, gradient_norms, set_lambda
 from benchmarks.study.arms import Arm
 from benchmarks.study.policy import Policy, Responses
-from benchmarks.study.verl_losses import loss_config, verl_policy_loss
+from benchmarks.study.rivals import loss_config, rare_rewards, verl_policy_loss
 
 
 def group_advantages(reward_QK: Tensor, arm: Arm) -> Tensor:
@@ -34,13 +34,6 @@ def group_advantages(reward_QK: Tensor, arm: Arm) -> Tensor:
     if arm.norm_by_std:
         advantage_QK = advantage_QK / (reward_QK.std(1, keepdim=True) + 1e-6)
     return torch.where(advantage_QK > 0, arm.positive * advantage_QK, advantage_QK).flatten()
-
-
-def rare_rewards(reward_QK: Tensor, mean_QK: Tensor, rarity: float) -> Tensor:
-    """Rewards of right answers, less the share `rarity` for the likeliest of a group, none for the last."""
-    group = reward_QK.shape[1]
-    rank_QK = mean_QK.argsort(1, descending=True).argsort(1)  # 0: the likeliest
-    return reward_QK * (1 - rarity * (1 - rank_QK / (group - 1)))
 
 
 def policy_loss(live_NT: Tensor, old_NT: Tensor, advantage_N: Tensor, mask_NT: Tensor, arm: Arm) -> Tensor:
@@ -149,22 +142,3 @@ class Training:
             torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
             self.optimizer.step()
         return metrics
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a training needs to go on as if it had never stopped."""
-        return {
-            "policy": self.policy.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "stream": torch.get_rng_state(),
-            "lambda": self.lambda_controller.state_dict() if self.lambda_controller else None,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.policy.load_state_dict(state["policy"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        torch.set_rng_state(state["stream"])
-        if self.lambda_controller:
-            self.lambda_controller.load_state_dict(state["lambda"])

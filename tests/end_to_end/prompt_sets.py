@@ -1,14 +1,16 @@
 """Trainings on prompts that say how their own groups are sampled, answered and rewarded."""
 
+import os
 from collections import defaultdict
 
 import pandas as pd
 from trainings import HERE, json_lines, train
 
+PATH = os.pathsep.join([str(HERE), os.environ["PYTHONPATH"]])  # the latter as tests/conftest.py has set it
 SHAPED_ANSWERS = [
     f"actor_rollout_ref.rollout.agent.agent_loop_config_path={HERE}/shaped_answers.yaml",
     "actor_rollout_ref.rollout.agent.default_agent_loop=shaped_answers",
-    f"+ray_kwargs.ray_init.runtime_env.env_vars.PYTHONPATH={HERE}",
+    f"+ray_kwargs.ray_init.runtime_env.env_vars.PYTHONPATH={PATH}",
 ]
 ALL_PROMPTS_IN_ORDER = ["data.shuffle=False", "trainer.val_before_train=False", "trainer.test_freq=-1"]
 

@@ -200,15 +200,22 @@ def test_report_says_when_runs_cannot_be_told_apart(make_run, tmp_path):
     assert "9 problems are too few to tell" in (tmp_path / "small" / "index.html").read_text()
 
 
-def test_report_escapes_everything_a_model_or_a_user_wrote(make_run, tmp_path):
+def test_report_lists_data_sets_and_escapes_everything_a_model_or_a_user_wrote(make_run, tmp_path):
     evil = '<script>alert("x")</script>\ud800$\\frac{'
     a = make_run("a", 0.0, problems=30)
     b = make_run("b", 1.0, problems=30, output=evil)
+    for run in (a, b):
+        dump = run / "validation" / "5.jsonl"
+        rows = [json.loads(line) for line in dump.read_text().splitlines()]
+        for row in rows:
+            row["data_source"] = "aime25" if int(row["gts"]) % 2 else "amc<23>"
+        dump.write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = report(a, b, "--out", tmp_path / "out", "--names", "<img src=x>", "$\\frac{")
     assert result.returncode == 0, result.stderr
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<script" not in page and "<img src=x>" not in page
     assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in page and "&lt;img src=x&gt;" in page
+    assert "By data set" in page and ">aime25</td>" in page and ">amc&lt;23&gt;</td>" in page
 
 
 def test_report_of_curves_alone_and_of_row_files_alone(make_run, tmp_path):
@@ -222,19 +229,6 @@ def test_report_of_curves_alone_and_of_row_files_alone(make_run, tmp_path):
     assert curves.returncode == 0, curves.stderr
     page = (tmp_path / "out" / "index.html").read_text()
     assert "no sample rows of curves" in page and "Problems solved" not in page
-
-
-def test_report_lists_data_sets(make_run, tmp_path):
-    for name, seed in (("a", 0), ("b", 1)):
-        dump = make_run(name, 0.5, seed=seed) / "validation" / "5.jsonl"
-        rows = [json.loads(line) for line in dump.read_text().splitlines()]
-        for row in rows:
-            row["data_source"] = "aime25" if int(row["gts"]) % 2 else "amc<23>"
-        dump.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result = report(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
-    page = (tmp_path / "out" / "index.html").read_text()
-    assert "By data set" in page and ">aime25</td>" in page and ">amc&lt;23&gt;</td>" in page
 
 
 def test_report_of_nothing_is_one_line(tmp_path):

@@ -7,7 +7,6 @@ import torch
 import torch.multiprocessing as mp
 from four_bit_models import IDS, four_bit, probabilities, write_four_bit_model, write_loud_model
 from four_bit_ranks import ALPHA, RANK, rank_process
-from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -132,6 +131,8 @@ def exported(checkpoint, out, monkeypatch, **variables):
 
 
 def test_adapters_are_exported_alone(run, folders, tmp_path, monkeypatch):
+    from peft import PeftModel  # seconds, also where no test of this file runs
+
     name, checkpoint, saw = run
     assert find_actor(checkpoint) == checkpoint
     assert exported(checkpoint, tmp_path / "out", monkeypatch, ADAPTERS=1, BASE_WEIGHTS=folders[name]) == 0

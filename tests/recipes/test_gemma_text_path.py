@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from recipe_overrides import settings_of
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
@@ -49,6 +48,8 @@ def test_packed_sequences_do_not_see_each_other(gemma):
 
 
 def test_adapters_leave_the_vision_tower_out(gemma, recipe):
+    from peft import LoraConfig, get_peft_model  # seconds, which the fast tier would pay twice
+
     settings = settings_of(recipe("gemma3_4b", LORA_RANK="16"))
     pattern = settings["actor_rollout_ref.model.exclude_modules"].strip("'")
     adapted = get_peft_model(gemma, LoraConfig(r=16, target_modules="all-linear", exclude_modules=pattern))

@@ -8,9 +8,11 @@ import torch
 from amir_verl import AmirConfig, amir_loss
 from amir_verl.demo import countdown
 from benchmarks.study.arms import Arm, arm
-from benchmarks.study.loop import Training, group_advantages, policy_loss, rare_rewards
+from benchmarks.study.loop import Training, group_advantages, policy_loss
 from benchmarks.study.measures import Grader, right_counts, row_of
 from benchmarks.study.policy import Responses
+from benchmarks.study.rivals import rare_rewards
+from benchmarks.study.run_state import go_on, state_of
 
 PROBLEMS = countdown.problems(0, 4)
 GROUP, TOKENS = 4, 8
@@ -129,7 +131,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_policy(policy, name):
     broken = training(copy.deepcopy(policy), arm(name))
     broken.step(PROBLEMS)
     resumed = training(copy.deepcopy(policy), arm(name))
-    resumed.load_state_dict(copy.deepcopy(broken.state_dict()))
+    go_on(resumed, copy.deepcopy(state_of(broken)))
     for _ in range(2):
         resumed.step(PROBLEMS)
     for ours, wanted in zip(resumed.policy.parameters(), straight.policy.parameters(), strict=True):

@@ -1,6 +1,7 @@
 """Each wrong or odd command line is answered in one line, in the process that would start Ray."""
 
 import pytest
+from tiers import rows_of_tier
 
 from amir_verl.cli.dry_run import check_run
 from benchmarks.wrong_command_lines import LINES, make_files, words_of
@@ -13,7 +14,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.words))
+@pytest.mark.parametrize("line", rows_of_tier(LINES), ids=lambda line: " ".join(line.words))
 def test_it_is_answered_in_one_line(line, folder):
     lines = []
     expected = line.said.format(here=folder)

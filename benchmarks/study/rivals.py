@@ -1,9 +1,10 @@
-"""verl's own policy losses in the loop: GSPO, and the two that hold the entropy up, clip_cov and kl_cov.
+"""What rivals of GRPO change: rewards by rarity; verl's GSPO, and its losses that hold the entropy up.
 
-With one update a step their gradients are GRPO's, or all but: they differ once the policy has moved from the
-one that sampled. Shape suffixes: _N responses, _T tokens.
+With one update a step the gradients of verl's losses are GRPO's, or all but: they differ once the policy has
+moved from the one that sampled. Shape suffixes: _Q prompts, _K responses to each, _N responses, _T tokens.
 """
 
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +14,14 @@ from torch import Tensor
 LOSSES = ("gspo", "clip_cov", "kl_cov")
 
 
+def rare_rewards(reward_QK: Tensor, mean_QK: Tensor, rarity: float) -> Tensor:
+    """Rewards of right answers, less the share `rarity` for the likeliest of a group, none for the last."""
+    group = reward_QK.shape[1]
+    rank_QK = mean_QK.argsort(1, descending=True).argsort(1)  # 0: the likeliest
+    return reward_QK * (1 - rarity * (1 - rank_QK / (group - 1)))
+
+
+@cache
 def loss_config(name: str, value: float) -> Any:
     """verl's settings of an actor with that loss.
 
