@@ -17,7 +17,7 @@ import torch
 
 from amir_verl.demo.model import build_model, save_model
 from amir_verl.demo.words import HIDDEN_SIZE, LAYERS, build_word_tokenizer, warm_up_on
-from benchmarks.study.arms import arm
+from benchmarks.study.arms import TUNING_SEEDS, arm
 from benchmarks.study.loop import Training
 from benchmarks.study.measures import Grader, right_counts, row_of
 from benchmarks.study.policy import Policy
@@ -28,8 +28,6 @@ PROMPTS, GROUP = 16, 8
 TRAINING, HELD_OUT = 2000, 256
 EVERY = 50
 WARM_UP_BATCH = 128
-# Tuned on these, reported on others. They share a first model; every other seed has its own.
-TUNING_SEEDS = (0, 1)
 
 
 def first_model(name: str, task: Task, seed: int, out: Path) -> Path:

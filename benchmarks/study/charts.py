@@ -9,16 +9,18 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from amir_verl.evaluation.comparison.charts import INK
 from benchmarks.study.arms import title
 from benchmarks.study.frontier import curves
-from benchmarks.study.tables import arms_of, reporting
+from benchmarks.study.tables import arms_of, name_of, reporting, rows_of
 
 COLORS = ("#8b9099", "#c4512d", "#2f6690", "#5b8c5a", "#8a5fa8", "#c79a2b", "#3aa6a0", "#b0598a")
 FIGURES = ("pass@8", "pass@64")
 MARGIN = 0.03
 
 
-def frontier_picture(rows: pd.DataFrame, task: str, arms: Sequence[str] | None = None) -> Figure:
+def frontier_picture(
+    rows: pd.DataFrame, task: str, setting: str = "right_wrong", arms: Sequence[str] | None = None
+) -> Figure:
     """pass@k over pass@1 while training: a faint line a seed, their mean at each step in front."""
-    part = reporting(rows[(rows["task"] == task) & (rows["reward"] == "right_wrong")])
+    part = rows_of(reporting(rows), task, setting)
     shown = [arm for arm in arms_of(part) if arms is None or arm in arms]
     figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     axes = figure.subplots(1, 2)
@@ -48,5 +50,5 @@ def frontier_picture(rows: pd.DataFrame, task: str, arms: Sequence[str] | None =
             side.set_major_locator(MultipleLocator(0.05))
             side.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[1].legend(fontsize=7)
-    figure.suptitle(task, fontsize=10)
+    figure.suptitle(name_of(task, setting), fontsize=10)
     return figure

@@ -9,8 +9,9 @@ from benchmarks.study.frontier import Difference
 class Claim:
     """One figure of one arm, less another arm's or (`against` None) the first model's.
 
-    `wanted`: `higher`, `lower`; the claim holds if Holm's p over the claims of its task and reward is below
-    0.05 with that sign, is refuted if the uncorrected interval lies on the other side, and is open otherwise.
+    `wanted`: `higher`, `lower`; the claim holds if Holm's p over the claims of its task, setting and round is
+    below 0.05 with that sign, is refuted if the uncorrected interval lies on the other side, and is open
+    otherwise.
     `not lower`: refuted by an interval below 0, holds if the interval's lower end is above -`slack`.
     """
 
@@ -22,7 +23,8 @@ class Claim:
     figure: str
     wanted: str
     same_steps: bool = False
-    reward: str = "right_wrong"
+    setting: str = "right_wrong"
+    round: str = "first"
     slack: float = 0.03
 
     def verdict(self, found: Difference, p: float) -> str:
@@ -40,8 +42,8 @@ ONE_SIDED, LIGHT, DEFAULT, FLAT = "chosen_b2_r3", "chosen_b2_r1", "both_b5_r1", 
 ENTROPY, KL, SLOW = "grpo+entropy_0.03", "grpo+kl_0.1", "grpo+lr_3e-5"
 
 
-def _claims(mark: str, task: str, reward: str = "right_wrong", *, rivals: bool = True) -> tuple[Claim, ...]:
-    """The claims for a task with room under one kind of reward. Each would be refuted by the opposite sign.
+def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool = True) -> tuple[Claim, ...]:
+    """The claims for a task with room in one setting. Each would be refuted by the opposite sign.
 
     `rivals`: also those that compare with a tuned rival of GRPO, or one AMIR with another.
     """
@@ -49,7 +51,7 @@ def _claims(mark: str, task: str, reward: str = "right_wrong", *, rivals: bool =
     def claim(
         number: str, text: str, arm: str, against: str | None, figure: str, wanted: str, **more
     ) -> Claim:
-        return Claim(f"{mark}{number}", text, task, arm, against, figure, wanted, reward=reward, **more)
+        return Claim(f"{mark}{number}", text, task, arm, against, figure, wanted, setting=setting, **more)
 
     kept = [
         (2, "AMIR's defaults keep more than GRPO at equal pass@1", DEFAULT, "grpo"),

@@ -5,18 +5,20 @@ python -m benchmarks.study.report
 
 import argparse
 import re
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from amir_verl.evaluation.comparison.charts import chart_style
 from benchmarks.study.charts import frontier_picture
-from benchmarks.study.tables import TABLES, reporting
+from benchmarks.study.tables import TABLES, reporting, rows_of
 from benchmarks.study.tasks import TASKS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "study.md"
 # A table stands between `<!-- table: NAME ARGUMENTS -->` and `<!-- end -->`.
+PICTURES = {"right_wrong": "", "four_updates": "_four_updates"}  # setting -> end of the file's name
 BLOCK = re.compile(r"(<!-- table: (\S+)((?: \S+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -49,13 +51,13 @@ def fill_page(page: str, rows: pd.DataFrame) -> str:
 
 
 def write_pictures(rows: pd.DataFrame, folder: Path) -> list[Path]:
-    """A frontier picture for each task of the loop that has reporting seeds."""
+    """A frontier picture for each task of the loop and setting of `PICTURES` that has reporting seeds."""
     written = []
-    part = reporting(rows[rows["reward"] == "right_wrong"])
-    for task in sorted(set(part["task"]) & set(TASKS)):
-        with chart_style():
-            written.append(folder / f"{task}.png")
-            frontier_picture(rows, task).savefig(written[-1], dpi=130)
+    for task, (setting, mark) in product(sorted(set(rows["task"]) & set(TASKS)), PICTURES.items()):
+        if len(rows_of(reporting(rows), task, setting)):
+            with chart_style():
+                written.append(folder / f"{task}{mark}.png")
+                frontier_picture(rows, task, setting).savefig(written[-1], dpi=130)
     return written
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 
-from benchmarks.study.arms import title
+from benchmarks.study.arms import TUNING_SEEDS, title
 from benchmarks.study.claims import CLAIMS, Claim
 from benchmarks.study.frontier import (
     Difference,
@@ -18,8 +18,8 @@ from benchmarks.study.frontier import (
     student,
 )
 
-TUNING_SEEDS = (0, 1)
 SIGNIFICANT = 0.05
+FOUR_UPDATES = "+updates_4"
 
 
 def reporting(rows: pd.DataFrame) -> pd.DataFrame:
@@ -56,9 +56,9 @@ ENDS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-def ends(rows: pd.DataFrame, task: str, reward: str = "right_wrong", *, seeds: Callable = reporting) -> str:
+def ends(rows: pd.DataFrame, task: str, setting: str = "right_wrong", *, seeds: Callable = reporting) -> str:
     """Where each arm ended, at the last step that all of them have; means over the seeds."""
-    part = _of(seeds(rows), task, reward)
+    part = rows_of(seeds(rows), task, setting)
     arms = arms_of(part)
     until = last_common_step(part, arms)
     first = pd.concat([run.iloc[:1] for run in curves(part, "grpo").values()])
@@ -71,19 +71,19 @@ def ends(rows: pd.DataFrame, task: str, reward: str = "right_wrong", *, seeds: C
             [title(arm), str(len(last)), *(show(last[name].mean()) for name, (_, show) in ENDS.items())]
         )
     return markdown(
-        [f"{_name(task, reward)}, step {until}", "seeds", *(head for head, _ in ENDS.values())], lines
+        [f"{name_of(task, setting)}, step {until}", "seeds", *(head for head, _ in ENDS.values())], lines
     )
 
 
 FIGURES = ("pass@8", "pass@64")
 
 
-def frontier(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
+def frontier(rows: pd.DataFrame, task: str, setting: str = "right_wrong") -> str:
     """Points above GRPO: at the highest pass@1 that both reach on a seed, and at the last common step.
 
     Bold: Holm's correction over the table leaves p below 0.05.
     """
-    part = _of(reporting(rows), task, reward)
+    part = rows_of(reporting(rows), task, setting)
     arms = [arm for arm in arms_of(part) if arm != "grpo"]
     found: list[list[Difference | None]] = []
     for arm in arms:
@@ -97,7 +97,7 @@ def frontier(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
         accuracy = f"{line[0].accuracy:.1%}" if line[0] else "-"
         cells = [points(one, corrected[id(one)] < SIGNIFICANT) if one else "-" for one in line]
         lines.append([title(arm), accuracy, *cells])
-    header = [_name(task, reward), "at pass@1 of", *FIGURES, "same steps: pass@1", *FIGURES]
+    header = [name_of(task, setting), "at pass@1 of", *FIGURES, "same steps: pass@1", *FIGURES]
     return markdown(header, lines)
 
 
@@ -107,12 +107,12 @@ def points(difference: Difference, claimed: bool) -> str:
     return f"**{text}**" if claimed else text
 
 
-def claims(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
-    """What was claimed of a task before its reporting seeds ran, and what they say. Holm's correction is over
-    this table.
+def claims(rows: pd.DataFrame, task: str, setting: str = "right_wrong", asked: str = "first") -> str:
+    """What was claimed in one round of questions, before the reporting seeds ran, and what they say. Holm's
+    correction is over this table.
     """
-    part = _of(reporting(rows), task, reward)
-    listed = [claim for claim in CLAIMS if (claim.task, claim.reward) == (task, reward)]
+    part = rows_of(reporting(rows), task, setting)
+    listed = [c for c in CLAIMS if (c.task, c.setting, c.round) == (task, setting, asked)]
     measured = [(claim, _measured(part, claim)) for claim in listed]
     done = [(claim, found) for claim, found in measured if found]
     corrected = holm([found.p for _, found in done])
@@ -123,7 +123,7 @@ def claims(rows: pd.DataFrame, task: str, reward: str = "right_wrong") -> str:
         lines.append(
             [claim.key, claim.text, claim.figure, shown + accuracy, f"{p:.3f}", claim.verdict(found, p)]
         )
-    table = markdown([_name(task, reward), "claim", "figure", "points", "p, Holm", "verdict"], lines)
+    table = markdown([name_of(task, setting), "claim", "figure", "points", "p, Holm", "verdict"], lines)
     missing = [claim.key for claim, found in measured if not found]
     return f"{table}\n\nNot run: {', '.join(missing)}." if missing else table
 
@@ -145,7 +145,7 @@ def agreement(rows: pd.DataFrame, task: str, through: str) -> str:
     """Figures of `through`'s runs at their last common step, each with what it is above the loop's at that
     step, paired by seed, with Student's interval.
     """
-    ones, others = (_of(reporting(rows), name, "right_wrong") for name in (through, task))
+    ones, others = (rows_of(reporting(rows), name, "right_wrong") for name in (through, task))
     arms = arms_of(ones)
     until = last_common_step(ones, arms)
     lines = []
@@ -166,12 +166,19 @@ def agreement(rows: pd.DataFrame, task: str, through: str) -> str:
     return markdown([f"step {until}", "seeds", *(ENDS[name][0] for name in AGREEMENT)], lines)
 
 
-def _name(task: str, reward: str) -> str:
-    return task if reward == "right_wrong" else f"{task}, {reward}"
+def name_of(task: str, setting: str) -> str:
+    """As a heading has it."""
+    return task if setting == "right_wrong" else f"{task}, {setting.replace('_', ' ')}"
 
 
-def _of(rows: pd.DataFrame, task: str, reward: str) -> pd.DataFrame:
-    return rows[(rows["task"] == task) & (rows["reward"] == reward)]
+def rows_of(rows: pd.DataFrame, task: str, setting: str = "right_wrong") -> pd.DataFrame:
+    """Rows of a task in a setting: a kind of reward, or `four_updates`, right or wrong with four gradient
+    steps on a batch, whose arms are then named as those with one.
+    """
+    four = rows["arm"].str.endswith(FOUR_UPDATES)
+    wanted = four if setting == "four_updates" else ~four & (rows["reward"] == setting)
+    part = rows[(rows["task"] == task) & wanted]
+    return part.assign(arm=part["arm"].str.removesuffix(FOUR_UPDATES))
 
 
 TABLES: dict[str, Callable[..., str]] = {

@@ -18,7 +18,7 @@ from benchmarks.study.frontier import (
     student,
 )
 from benchmarks.study.report import PAGE, fill_page, read_rows, write_pictures
-from benchmarks.study.tables import agreement, claims, reporting, tuning
+from benchmarks.study.tables import agreement, claims, frontier, reporting, rows_of, tuning
 
 SEEDS = (2, 3, 4, 5, 6)
 
@@ -131,9 +131,8 @@ def test_the_claims_table_says_what_was_not_run():
     assert cells["C3a"].rstrip(" |").endswith("holds") and "+10.0" in cells["C3a"]
     missing = last.removeprefix("Not run: ").rstrip(".").split(", ")
     assert "C2a" in missing and "C3a" not in missing
-    of_the_task = [
-        claim.key for claim in CLAIMS if (claim.task, claim.reward) == ("countdown", "right_wrong")
-    ]
+    table_of = ("countdown", "right_wrong", "first")
+    of_the_task = [claim.key for claim in CLAIMS if (claim.task, claim.setting, claim.round) == table_of]
     assert sorted([*missing, *cells]) == sorted(of_the_task)
     # Another reward has claims of its own, whose number does not count here.
     assert "G3a" in claims(two_arms(noise=0.1).assign(reward="graded"), "countdown", "graded")
@@ -152,6 +151,18 @@ def test_tuning_seeds_report_nothing():
     rows = pd.concat([two_arms(), run("grpo", 0, [0.1, 0.2, 0.3], 2.0)])
     assert set(reporting(rows)["seed"]) == set(SEEDS)
     assert set(tuning(rows)["seed"]) == {0}
+
+
+def test_four_updates_are_a_setting_of_their_own():
+    one, four = two_arms(), two_arms().assign(task="countdown")
+    four["arm"] += "+updates_4"
+    four["pass@1"] += 0.02
+    rows = pd.concat([one, four, one.assign(reward="noisy")])
+    for setting, wanted in (("right_wrong", one), ("four_updates", four)):
+        found = rows_of(rows, "countdown", setting)
+        assert found["pass@1"].tolist() == wanted["pass@1"].tolist()
+        assert set(found["arm"]) == {"grpo", "chosen_b2_r3"}
+    assert "| countdown, four updates |" in frontier(rows, "countdown", "four_updates")
 
 
 def test_pictures_are_drawn(tmp_path):
