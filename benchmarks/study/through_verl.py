@@ -46,9 +46,11 @@ def overrides(found: Arm) -> list[str]:
     Raises:
         ValueError: verl has no setting for something that the arm changes.
     """
-    if found != Arm(found.amir, **{field: getattr(found, field) for field in _SETTINGS}):
-        raise ValueError(f"only {', '.join(_SETTINGS)} and the preferences can go through verl, got {found}")
+    known = (*_SETTINGS, "updates", "amir")
+    if found != Arm(**{field: getattr(found, field) for field in known}):
+        raise ValueError(f"only {', '.join(known)} can go through verl, got {found}")
     words = [f"{name}={getattr(found, field)}" for field, name in _SETTINGS.items()]
+    words.append(f"{ACTOR}.ppo_mini_batch_size={PROMPTS // found.updates}")
     if found.kl:
         words += [f"{ACTOR}.use_kl_loss=True", f"{ACTOR}.kl_loss_type=low_var_kl"]
     if found.amir:
