@@ -11,7 +11,7 @@ from amir_verl.platform import weight_socket
 
 @pytest.fixture
 def sockets(monkeypatch):
-    """Names of the sockets of a sender and a receiver of weights, in a run whose Ray has this raylet."""
+    """With vLLM's modules: names of the sockets of a sender and a receiver of weights, in a run whose Ray has this raylet."""
     import ray
     from verl.workers.config import HFModelConfig, RolloutConfig
     from verl.workers.rollout.vllm_rollout import utils, vllm_rollout
@@ -39,15 +39,18 @@ def sockets(monkeypatch):
     return ends
 
 
+@pytest.mark.slow
 def test_verl_needs_a_socket_of_each_ray(sockets):
     assert sockets(11, patched=False) == sockets(22, patched=False)
 
 
+@pytest.mark.slow
 def test_runs_on_one_machine_do_not_share_a_socket(sockets):
     (sender, receiver), (other, _) = sockets(11, patched=True), sockets(22, patched=True)
     assert sender["zmq_handle"] == receiver != other["zmq_handle"]
 
 
+@pytest.mark.slow
 def test_the_name_alone_is_not_verls(sockets):
     """So a run without AMIR is verl's own."""
     (sender, _), (verls, _) = sockets(11, patched=True), sockets(11, patched=False)
