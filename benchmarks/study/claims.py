@@ -41,6 +41,10 @@ ONE_SIDED, LIGHT, DEFAULT, FLAT = "chosen_b2_r3", "chosen_b2_r1", "both_b5_r1", 
 # Each rival at its best value on the tuning seeds, by the sum of pass@1, pass@8 and pass@64 at step 300.
 ENTROPY, KL, SLOW = "grpo+entropy_0.03", "grpo+kl_0.1", "grpo+lr_3e-5"
 
+_LOST = "GRPO loses problems that the first model solves"
+_NOT_BEHIND = "at ratio 1 one-sided AMIR is not behind GRPO in pass@1 at equal steps"
+_KEPT = (("a", "pass@8"), ("b", "pass@64"))
+
 
 def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool = True) -> tuple[Claim, ...]:
     """The claims for a task with room in one setting. Each would be refuted by the opposite sign.
@@ -67,23 +71,65 @@ def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool 
             # On countdown added when seed 2 of the arms above had been seen, before any run of this one.
             (11, "at ratio 1 one-sided AMIR keeps more than GRPO at equal pass@1", LIGHT, "grpo"),
         ]
-    lost = "GRPO loses problems that the first model solves"
     solved = "one-sided AMIR keeps what the first model solves"
     ahead = "at equal steps GRPO is ahead in pass@1"
     listed = [
-        claim("1", lost, "grpo", None, "pass@64", "lower"),
+        claim("1", _LOST, "grpo", None, "pass@64", "lower"),
         *(
             claim(f"{number}{part}", text, arm, against, figure, "higher")
             for number, text, arm, against in kept
-            for part, figure in (("a", "pass@8"), ("b", "pass@64"))
+            for part, figure in _KEPT
         ),
         claim("7", solved, ONE_SIDED, None, "pass@64", "not lower"),
         claim("8", ahead, ONE_SIDED, "grpo", "pass@1", "lower", same_steps=True),
     ]
     if rivals:
-        behind = "at ratio 1 one-sided AMIR is not behind GRPO in pass@1 at equal steps"
-        listed.append(claim("12", behind, LIGHT, "grpo", "pass@1", "not lower", same_steps=True))
+        listed.append(claim("12", _NOT_BEHIND, LIGHT, "grpo", "pass@1", "not lower", same_steps=True))
     return tuple(listed)
+
+
+# Rivals that first differ from GRPO with several updates on a batch, the learning rate and the penalty, each
+# at its best value there, on the tuning seeds and by the same sum. AMIR has the settings of its presets.
+_SEVERAL_UPDATES = (
+    (2, "AMIR's defaults keep more than GRPO at equal pass@1", DEFAULT, "grpo"),
+    (3, "one-sided AMIR keeps more than GRPO at equal pass@1", ONE_SIDED, "grpo"),
+    (11, "at ratio 1 one-sided AMIR keeps more than GRPO at equal pass@1", LIGHT, "grpo"),
+    (13, "it keeps more than clip-higher at equal pass@1", LIGHT, "grpo+high_0.5"),
+    (14, "it keeps more than GSPO at equal pass@1", LIGHT, "grpo+gspo_0.003"),
+    (15, "it keeps more than clip_cov at equal pass@1", LIGHT, "grpo+clipcov_0.1"),
+    (16, "it keeps more than kl_cov at equal pass@1", LIGHT, "grpo+klcov_0.3"),
+    (17, "it keeps more than slow GRPO at equal pass@1", LIGHT, "grpo+lr_1e-5"),
+    (18, "it keeps more than a KL penalty at equal pass@1", LIGHT, "grpo+kl_0.3"),
+)
+# The second round was asked when the first had its answers: does AMIR add something to a KL penalty?
+BESIDE_KL = "chosen_b2_r3+kl_0.03"
+_SECOND_ROUND = (
+    (1, "one-sided AMIR beside a KL penalty keeps more than GRPO at equal pass@1", "grpo"),
+    (2, "it keeps more than the penalty alone at equal pass@1", KL),
+    (3, "it keeps more than one-sided AMIR alone at equal pass@1", ONE_SIDED),
+)
+
+
+def _four_updates(mark: str, task: str) -> tuple[Claim, ...]:
+    setting = {"setting": "four_updates"}
+    lost = Claim(f"{mark}1", _LOST, task, "grpo", None, "pass@64", "lower", **setting)
+    kept = [
+        Claim(f"{mark}{number}{part}", text, task, arm, against, figure, "higher", **setting)
+        for number, text, arm, against in _SEVERAL_UPDATES
+        for part, figure in _KEPT
+    ]
+    behind = Claim(
+        f"{mark}12", _NOT_BEHIND, task, LIGHT, "grpo", "pass@1", "not lower", same_steps=True, **setting
+    )
+    return lost, *kept, behind
+
+
+def _second_round(mark: str, task: str) -> tuple[Claim, ...]:
+    return tuple(
+        Claim(f"{mark}{number}{part}", text, task, BESIDE_KL, against, figure, "higher", round="second")
+        for number, text, against in _SECOND_ROUND
+        for part, figure in _KEPT
+    )
 
 
 CLAIMS = (
@@ -91,4 +137,7 @@ CLAIMS = (
     *_claims("P", "paths"),
     *_claims("G", "countdown", "graded", rivals=False),
     *_claims("N", "countdown", "noisy", rivals=False),
+    *_four_updates("M", "countdown"),
+    *_second_round("K", "countdown"),
+    *_second_round("L", "paths"),
 )

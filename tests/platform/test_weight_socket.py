@@ -11,7 +11,9 @@ from amir_verl.platform import weight_socket
 
 @pytest.fixture
 def sockets(monkeypatch):
-    """With vLLM's modules: names of the sockets of a sender and a receiver of weights, in a run whose Ray has this raylet."""
+    """Names of the sockets of a sender and a receiver of weights, in a run whose Ray has this raylet; with
+    vLLM's modules.
+    """
     import ray
     from verl.workers.config import HFModelConfig, RolloutConfig
     from verl.workers.rollout.vllm_rollout import utils, vllm_rollout
