@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # What verl, vLLM aside, imports of others at its start; a module that is missing here costs time alone.
-IMPORTED = ["torch", "transformers", "tensordict", "ray", "hydra", "wrapt"]
+IMPORTED = ["torch", "torch._inductor.compile_fx", "torch.distributed.fsdp", "tensordict", "transformers"]
+IMPORTED += ["ray", "transfer_queue", "hydra", "pandas", "fastapi", "rich", "wrapt"]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(IMPORTED)
 
