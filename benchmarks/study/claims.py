@@ -110,12 +110,13 @@ _SECOND_ROUND = (
 )
 
 
-def _four_updates(mark: str, task: str) -> tuple[Claim, ...]:
+def _four_updates(mark: str, task: str, *, rivals: bool = True) -> tuple[Claim, ...]:
     setting = {"setting": "four_updates"}
     lost = Claim(f"{mark}1", _LOST, task, "grpo", None, "pass@64", "lower", **setting)
     kept = [
         Claim(f"{mark}{number}{part}", text, task, arm, against, figure, "higher", **setting)
         for number, text, arm, against in _SEVERAL_UPDATES
+        if rivals or against == "grpo"
         for part, figure in _KEPT
     ]
     behind = Claim(
@@ -138,6 +139,7 @@ CLAIMS = (
     *_claims("G", "countdown", "graded", rivals=False),
     *_claims("N", "countdown", "noisy", rivals=False),
     *_four_updates("M", "countdown"),
+    *_four_updates("Q", "paths", rivals=False),
     *_second_round("K", "countdown"),
     *_second_round("L", "paths"),
 )
