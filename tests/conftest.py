@@ -35,7 +35,6 @@ LONGEST = (
     "test_survival.py",
     "test_four_bit_training.py",
     "test_recipe_training.py",
-    "test_resumed_training.py",
     "test_two_nodes.py",
     "test_degenerate_batches.py",
     "test_ranked_training.py",

@@ -1,4 +1,5 @@
-"""verl's FSDP2 on a base in four bits, without Ray: ranks build the engine, train two steps, save and load.
+"""verl's FSDP2 on a base in four bits, without Ray: ranks build the engine, train two steps and save; then
+they train a third step twice, the second time from what they saved.
 
 Both models go through one process group, since a process takes long to import what it needs.
 """
@@ -59,14 +60,10 @@ def follow(model, checkpoint):
         "losses": [],
         "norms": [],
     }
-    module.train()
     for _ in range(2):
-        logits = module(input_ids=IDS, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits[0, :-1], IDS[0, 1:])
-        loss.backward()
-        seen["losses"].append(loss.item())
-        seen["norms"].append(engine.optimizer_step())
-        engine.optimizer_zero_grad()
+        loss, norm = train_a_step(engine)
+        seen["losses"].append(loss)
+        seen["norms"].append(norm)
     module.eval()
     with torch.no_grad():
         seen["logits"] = module(input_ids=IDS, use_cache=False).logits
@@ -75,6 +72,8 @@ def follow(model, checkpoint):
     seen["base"] = dict(engine.get_per_tensor_param(base_sync_done=False)[0])
     seen["adapters"] = adapters_of(engine)
     engine.save_checkpoint(checkpoint, global_step=2)
+    train_a_step(engine)
+    seen["adapters_third_step"] = adapters_of(engine)
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.requires_grad:
@@ -82,9 +81,23 @@ def follow(model, checkpoint):
     seen["adapters_lost"] = adapters_of(engine)
     engine.load_checkpoint(checkpoint)
     seen["adapters_loaded"] = adapters_of(engine)
+    module.eval()
     with torch.no_grad():
         seen["logits_loaded"] = module(input_ids=IDS, use_cache=False).logits
+    train_a_step(engine)
+    seen["adapters_third_step_resumed"] = adapters_of(engine)
     return seen
+
+
+def train_a_step(engine):
+    """Loss and gradient norm of one step on `IDS`."""
+    engine.module.train()
+    logits = engine.module(input_ids=IDS, use_cache=False).logits
+    loss = torch.nn.functional.cross_entropy(logits[0, :-1], IDS[0, 1:])
+    loss.backward()
+    norm = engine.optimizer_step()
+    engine.optimizer_zero_grad()
+    return loss.item(), norm
 
 
 def adapters_of(engine):

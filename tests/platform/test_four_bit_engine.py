@@ -122,6 +122,16 @@ def test_a_checkpoint_holds_adapters_and_brings_them_back(run):
         torch.testing.assert_close(seen["logits_loaded"], seen["logits"], rtol=0, atol=FLOAT32)
 
 
+def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(run):
+    """Adam's moments too: one that begins anew moves every weight by the whole learning rate, 1e-3."""
+    _, _, saw = run
+    for seen in saw:
+        before, after = seen["adapters"], seen["adapters_third_step"]
+        for name, values in after.items():
+            torch.testing.assert_close(seen["adapters_third_step_resumed"][name], values, rtol=0, atol=1e-6)
+        assert max((after[name] - before[name]).abs().max() for name in after) > 1e-4
+
+
 def exported(checkpoint, out, monkeypatch, **variables):
     for name in ("ADAPTERS", "BASE_WEIGHTS", "CONFIG", "RUN_DIR", "PUSH_TO"):
         monkeypatch.delenv(name, raising=False)
