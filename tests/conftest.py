@@ -62,5 +62,8 @@ def pytest_collection_finish():
     gc.set_threshold(50_000, 20, 20)
 
 
-def pytest_unconfigure():
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    if hasattr(config, "workerinput"):
+        os._exit(0)  # all is told; taking a million objects apart takes seconds
     gc.unfreeze()  # libraries call leaked what is never collected, at length
