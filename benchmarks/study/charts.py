@@ -12,6 +12,7 @@ from benchmarks.study.frontier import curves
 from benchmarks.study.tables import arms_of, name_of, reporting, rows_of
 
 COLORS = ("#8b9099", "#c4512d", "#2f6690", "#5b8c5a", "#8a5fa8", "#c79a2b", "#3aa6a0", "#b0598a")
+COLORS += ("#6b4f2a", "#2b2f8f", "#a3b300", "#e07b7b")  # no two arms of a picture may look alike
 FIGURES = ("pass@8", "pass@64")
 MARGIN = 0.03
 
@@ -27,13 +28,14 @@ def frontier_picture(
     for axis, name in zip(axes, FIGURES, strict=True):
         means: list[pd.DataFrame] = []
         for index, arm in enumerate(shown):
-            color, runs = COLORS[index % len(COLORS)], curves(part, arm)
+            color, runs = COLORS[index], curves(part, arm)
+            line = "o--" if arm.startswith("grpo+") else "o-"  # rivals are dashed
             for run in runs.values():
                 axis.plot(run["pass@1"], run[name], color=color, lw=0.7, alpha=0.25)
             steps = set.intersection(*(set(run["step"]) for run in runs.values()))
             table = pd.concat(runs.values())
             mean = table[table["step"].isin(steps)].groupby("step")[["pass@1", name]].mean()
-            axis.plot(mean["pass@1"], mean[name], "o-", color=color, lw=1.8, ms=3, label=title(arm))
+            axis.plot(mean["pass@1"], mean[name], line, color=color, lw=1.8, ms=3, label=title(arm))
             means.append(mean)
         # What single seeds do outside (a collapse, say) would press the rest together.
         around = pd.concat(means)
