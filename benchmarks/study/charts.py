@@ -1,7 +1,5 @@
 """The frontier pictures: what is left of pass@8 and pass@64 while pass@1 rises. No file is touched."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
@@ -17,17 +15,14 @@ FIGURES = ("pass@8", "pass@64")
 MARGIN = 0.03
 
 
-def frontier_picture(
-    rows: pd.DataFrame, task: str, setting: str = "right_wrong", arms: Sequence[str] | None = None
-) -> Figure:
+def frontier_picture(rows: pd.DataFrame, task: str, setting: str = "right_wrong") -> Figure:
     """pass@k over pass@1 while training: a faint line a seed, their mean at each step in front."""
     part = rows_of(reporting(rows), task, setting)
-    shown = [arm for arm in arms_of(part) if arms is None or arm in arms]
     figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, name in zip(axes, FIGURES, strict=True):
         means: list[pd.DataFrame] = []
-        for index, arm in enumerate(shown):
+        for index, arm in enumerate(arms_of(part)):
             color, runs = COLORS[index], curves(part, arm)
             line = "o--" if arm.startswith("grpo+") else "o-"  # rivals are dashed
             for run in runs.values():

@@ -44,6 +44,11 @@ ENTROPY, KL, SLOW = "grpo+entropy_0.03", "grpo+kl_0.1", "grpo+lr_3e-5"
 _LOST = "GRPO loses problems that the first model solves"
 _NOT_BEHIND = "at ratio 1 one-sided AMIR is not behind GRPO in pass@1 at equal steps"
 _KEPT = (("a", "pass@8"), ("b", "pass@64"))
+_OVER_GRPO = (
+    (2, "AMIR's defaults keep more than GRPO at equal pass@1", DEFAULT, "grpo"),
+    (3, "one-sided AMIR keeps more than GRPO at equal pass@1", ONE_SIDED, "grpo"),
+)
+_LIGHT_OVER_GRPO = (11, "at ratio 1 one-sided AMIR keeps more than GRPO at equal pass@1", LIGHT, "grpo")
 
 
 def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool = True) -> tuple[Claim, ...]:
@@ -57,10 +62,7 @@ def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool 
     ) -> Claim:
         return Claim(f"{mark}{number}", text, task, arm, against, figure, wanted, setting=setting, **more)
 
-    kept = [
-        (2, "AMIR's defaults keep more than GRPO at equal pass@1", DEFAULT, "grpo"),
-        (3, "one-sided AMIR keeps more than GRPO at equal pass@1", ONE_SIDED, "grpo"),
-    ]
+    kept = [*_OVER_GRPO]
     if rivals:
         kept += [
             (4, "one-sided AMIR keeps more than an entropy bonus at equal pass@1", ONE_SIDED, ENTROPY),
@@ -69,7 +71,7 @@ def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool 
             (9, "one-sided AMIR keeps more than a KL penalty at equal pass@1", ONE_SIDED, KL),
             (10, "one-sided AMIR keeps more than slow GRPO at equal pass@1", ONE_SIDED, SLOW),
             # On countdown added when seed 2 of the arms above had been seen, before any run of this one.
-            (11, "at ratio 1 one-sided AMIR keeps more than GRPO at equal pass@1", LIGHT, "grpo"),
+            _LIGHT_OVER_GRPO,
         ]
     solved = "one-sided AMIR keeps what the first model solves"
     ahead = "at equal steps GRPO is ahead in pass@1"
@@ -91,9 +93,8 @@ def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool 
 # Rivals that first differ from GRPO with several updates on a batch, the learning rate and the penalty, each
 # at its best value there, on the tuning seeds and by the same sum. AMIR has the settings of its presets.
 _SEVERAL_UPDATES = (
-    (2, "AMIR's defaults keep more than GRPO at equal pass@1", DEFAULT, "grpo"),
-    (3, "one-sided AMIR keeps more than GRPO at equal pass@1", ONE_SIDED, "grpo"),
-    (11, "at ratio 1 one-sided AMIR keeps more than GRPO at equal pass@1", LIGHT, "grpo"),
+    *_OVER_GRPO,
+    _LIGHT_OVER_GRPO,
     (13, "it keeps more than clip-higher at equal pass@1", LIGHT, "grpo+high_0.5"),
     (14, "it keeps more than GSPO at equal pass@1", LIGHT, "grpo+gspo_0.003"),
     (15, "it keeps more than clip_cov at equal pass@1", LIGHT, "grpo+clipcov_0.1"),

@@ -24,6 +24,7 @@ from benchmarks.study.__main__ import GROUP, PROMPTS, first_model, measure, prob
 from benchmarks.study.arms import Arm, arm
 from benchmarks.study.measures import Grader, row_of
 from benchmarks.study.policy import Policy
+from benchmarks.study.run_state import replace
 from benchmarks.study.tasks import TASKS
 from benchmarks.trainer_run import REPOSITORY, run_to_end
 
@@ -116,8 +117,7 @@ def train(name: str, seed: int, steps: int, every: int, out: Path) -> pd.DataFra
         key = {"task": LABEL, "reward": "right_wrong", "arm": name, "seed": seed, "step": step}
         rows.append(key | row_of(right_Q, distinct_Q, averages, first_Q))
     table = pd.DataFrame(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(path, index=False)
+    replace(path, lambda part: table.to_parquet(part, index=False))
     shutil.rmtree(folder / "checkpoints")
     return table
 

@@ -154,7 +154,7 @@ def test_tuning_seeds_report_nothing():
 
 
 def test_four_updates_are_a_setting_of_their_own():
-    one, four = two_arms(), two_arms().assign(task="countdown")
+    one, four = two_arms(), two_arms()
     four["arm"] += "+updates_4"
     four["pass@1"] += 0.02
     rows = pd.concat([one, four, one.assign(reward="noisy")])
