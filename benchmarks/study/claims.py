@@ -12,7 +12,8 @@ class Claim:
     `wanted`: `higher`, `lower`; the claim holds if Holm's p over the claims of its task, setting and round is
     below 0.05 with that sign, is refuted if the uncorrected interval lies on the other side, and is open
     otherwise.
-    `not lower`: refuted by an interval below 0, holds if the interval's lower end is above -`slack`.
+    `not lower`: refuted by an interval below 0, holds if the interval's lower end is above -`slack`, which
+    has the figure's unit; `not higher`: the other way round.
     """
 
     key: str
@@ -29,10 +30,12 @@ class Claim:
 
     def verdict(self, found: Difference, p: float) -> str:
         """`holds`, `refuted` or `open`."""
-        low, high = (found.low, found.high) if self.wanted != "lower" else (-found.high, -found.low)
+        low, high = found.low, found.high
+        if self.wanted in ("lower", "not higher"):
+            low, high = -high, -low
         if high < 0:
             return "refuted"
-        if self.wanted == "not lower":
+        if self.wanted.startswith("not"):
             return "holds" if low > -self.slack else "open"
         return "holds" if low > 0 and p < 0.05 else "open"
 
@@ -111,19 +114,65 @@ _SECOND_ROUND = (
 )
 
 
-def _four_updates(mark: str, task: str, *, rivals: bool = True) -> tuple[Claim, ...]:
-    setting = {"setting": "four_updates"}
-    lost = Claim(f"{mark}1", _LOST, task, "grpo", None, "pass@64", "lower", **setting)
+# Asked when seeds 0 and 1 of countdown at that rate had been seen, for GRPO and the defaults alone.
+_AS_MANY_STEPS = (
+    (20, "after as many steps AMIR's defaults have more left than GRPO", DEFAULT),
+    (21, "after as many steps one-sided AMIR at ratio 1 has more left than GRPO", LIGHT),
+)
+
+
+def _moving_fast(mark: str, task: str, setting: str, *, rivals: bool = False) -> tuple[Claim, ...]:
+    """The claims for a task where a step moves the policy some four times as far."""
     kept = [
-        Claim(f"{mark}{number}{part}", text, task, arm, against, figure, "higher", **setting)
+        Claim(f"{mark}{number}{part}", text, task, arm, against, figure, "higher", setting=setting)
         for number, text, arm, against in _SEVERAL_UPDATES
         if rivals or against == "grpo"
         for part, figure in _KEPT
     ]
-    behind = Claim(
-        f"{mark}12", _NOT_BEHIND, task, LIGHT, "grpo", "pass@1", "not lower", same_steps=True, **setting
+    at_the_end = {"setting": setting, "same_steps": True}
+    listed = [
+        Claim(f"{mark}1", _LOST, task, "grpo", None, "pass@64", "lower", setting=setting),
+        *kept,
+        Claim(f"{mark}12", _NOT_BEHIND, task, LIGHT, "grpo", "pass@1", "not lower", **at_the_end),
+    ]
+    if setting == "high_rate":
+        text = "after as many steps the defaults are not behind GRPO in pass@1"
+        listed.append(Claim(f"{mark}19", text, task, DEFAULT, "grpo", "pass@1", "not lower", **at_the_end))
+        listed += [
+            Claim(f"{mark}{number}{part}", text, task, arm, "grpo", figure, "higher", **at_the_end)
+            for number, text, arm in _AS_MANY_STEPS
+            for part, figure in _KEPT
+        ]
+    return tuple(listed)
+
+
+def _light(mark: str, task: str) -> tuple[Claim, ...]:
+    """One-sided AMIR at ratio 1 against GRPO, for a task whose other claims do not name it."""
+    number, text, arm, against = _LIGHT_OVER_GRPO
+    kept = [Claim(f"{mark}{number}{part}", text, task, arm, against, name, "higher") for part, name in _KEPT]
+    return *kept, Claim(f"{mark}12", _NOT_BEHIND, task, LIGHT, "grpo", "pass@1", "not lower", True)
+
+
+def _lengths(mark: str, task: str) -> tuple[Claim, ...]:
+    """Where responses differ in length: does a mean log-probability favour long wrong ones?"""
+    longer, cut = "wrong responses end no longer than GRPO's", "no more responses are cut off than GRPO's"
+    return tuple(
+        Claim(f"{mark}{number}{part}", text, task, arm, "grpo", figure, "not higher", True, slack=slack)
+        for number, text, figure, slack in ((23, longer, "tokens_wrong", 1.0), (24, cut, "cut_off", 0.03))
+        for part, arm in (("a", DEFAULT), ("b", LIGHT))
     )
-    return lost, *kept, behind
+
+
+def _no_headroom(mark: str, task: str) -> tuple[Claim, ...]:
+    """Where every problem is solved in 8 samples after any training: does AMIR at least cost nothing?"""
+    return tuple(
+        Claim(f"{mark}{number}{part}", text, task, arm, "grpo", figure, "not lower", True)
+        for number, text, figure in (
+            (25, "after as many steps it is not behind GRPO in pass@1", "pass@1"),
+            (26, "nor in pass@8", "pass@8"),
+        )
+        for part, arm in (("a", DEFAULT), ("b", LIGHT))
+    )
 
 
 def _second_round(mark: str, task: str) -> tuple[Claim, ...]:
@@ -139,8 +188,14 @@ CLAIMS = (
     *_claims("P", "paths"),
     *_claims("G", "countdown", "graded", rivals=False),
     *_claims("N", "countdown", "noisy", rivals=False),
-    *_four_updates("M", "countdown"),
-    *_four_updates("Q", "paths", rivals=False),
+    *_moving_fast("M", "countdown", "four_updates", rivals=True),
+    *_moving_fast("Q", "paths", "four_updates"),
     *_second_round("K", "countdown"),
     *_second_round("L", "paths"),
+    *_moving_fast("H", "countdown", "high_rate"),
+    *_moving_fast("J", "paths", "high_rate"),
+    *_claims("S", "search", rivals=False),
+    *_light("S", "search"),
+    *_lengths("S", "search"),
+    *_no_headroom("Z", "sums"),
 )

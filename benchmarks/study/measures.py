@@ -77,6 +77,7 @@ def right_counts(
     `entropy`: nats a token. `tokens_right`, `tokens_wrong`: lengths, the end included; NaN if there are none.
     `margin`: mean log-probability of the right responses of a problem less that of its wrong ones.
     `unlikely_right`: share of right responses that a wrong one to the same problem outranks.
+    `cut_off`: share of responses that reach the limit without an end.
     """
     right_counts_Q, distinct_Q, averages = [], [], []
     for begin in range(0, len(problems), PROBLEMS_AT_ONCE):
@@ -118,7 +119,13 @@ def _averages(
         "tokens_wrong": _mean(length_QK[~right_QK]),
         "margin": _mean(margins),
         "unlikely_right": _mean(unlikely),
+        "cut_off": float(_unended(policy, responses).float().mean()),
     }
+
+
+def _unended(policy: Policy, responses: Responses) -> Tensor:
+    last_N = responses.token_NT[:, -1]
+    return (last_N != policy.pad) & (last_N != policy.end)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -12,13 +12,13 @@ import pandas as pd
 
 from amir_verl.evaluation.comparison.charts import chart_style
 from benchmarks.study.charts import frontier_picture
-from benchmarks.study.tables import TABLES, reporting, rows_of
+from benchmarks.study.tables import SUFFIXES, TABLES, reporting, rows_of
 from benchmarks.study.tasks import TASKS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "study.md"
 # A table stands between `<!-- table: NAME ARGUMENTS -->` and `<!-- end -->`.
-PICTURES = {"right_wrong": "", "four_updates": "_four_updates"}  # setting -> end of the file's name
+PICTURES = {"right_wrong": "", **{name: f"_{name}" for name in SUFFIXES}}  # setting -> end of the file's name
 BLOCK = re.compile(r"(<!-- table: (\S+)((?: \S+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

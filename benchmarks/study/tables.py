@@ -19,7 +19,8 @@ from benchmarks.study.frontier import (
 )
 
 SIGNIFICANT = 0.05
-FOUR_UPDATES = "+updates_4"
+# Settings that are written in an arm's name: all their arms end so. Others are kinds of reward.
+SUFFIXES = {"four_updates": "+updates_4", "high_rate": "+lr_4e-4"}
 
 
 def reporting(rows: pd.DataFrame) -> pd.DataFrame:
@@ -56,22 +57,36 @@ ENDS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-def ends(rows: pd.DataFrame, task: str, setting: str = "right_wrong", *, seeds: Callable = reporting) -> str:
+LENGTHS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "tokens_right": ("tokens of right responses", "{:.1f}".format),
+    "tokens_wrong": ("of wrong ones", "{:.1f}".format),
+    "cut_off": ("cut off", "{:.1%}".format),
+}
+
+
+def ends(
+    rows: pd.DataFrame,
+    task: str,
+    setting: str = "right_wrong",
+    *,
+    seeds: Callable = reporting,
+    columns: dict[str, tuple[str, Callable[[float], str]]] = ENDS,
+) -> str:
     """Where each arm ended, at the last step that all of them have; means over the seeds."""
     part = rows_of(seeds(rows), task, setting)
     arms = arms_of(part)
     until = last_common_step(part, arms)
     first = pd.concat([run.iloc[:1] for run in curves(part, "grpo").values()])
     lines = [
-        ["first model", str(len(first)), *(show(first[name].mean()) for name, (_, show) in ENDS.items())]
+        ["first model", str(len(first)), *(show(first[name].mean()) for name, (_, show) in columns.items())]
     ]
     for arm in arms:
         last = pd.concat([run.iloc[-1:] for run in curves(part, arm, until).values()])
         lines.append(
-            [title(arm), str(len(last)), *(show(last[name].mean()) for name, (_, show) in ENDS.items())]
+            [title(arm), str(len(last)), *(show(last[name].mean()) for name, (_, show) in columns.items())]
         )
     return markdown(
-        [f"{name_of(task, setting)}, step {until}", "seeds", *(head for head, _ in ENDS.values())], lines
+        [f"{name_of(task, setting)}, step {until}", "seeds", *(head for head, _ in columns.values())], lines
     )
 
 
@@ -101,9 +116,10 @@ def frontier(rows: pd.DataFrame, task: str, setting: str = "right_wrong") -> str
     return markdown(header, lines)
 
 
-def points(difference: Difference, claimed: bool) -> str:
-    """Mean and Student's interval, in points."""
-    text = f"{100 * difference.mean:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+def points(difference: Difference, claimed: bool, unit: float = 0.01) -> str:
+    """Mean and Student's interval, in points, or in another unit."""
+    low, mean, high = (f"{value / unit:+.1f}" for value in (difference.low, difference.mean, difference.high))
+    text = f"{mean} [{low}, {high}]"
     return f"**{text}**" if claimed else text
 
 
@@ -119,7 +135,7 @@ def claims(rows: pd.DataFrame, task: str, setting: str = "right_wrong", asked: s
     lines = []
     for (claim, found), p in zip(done, corrected, strict=True):
         accuracy = "" if found.accuracy != found.accuracy else f" at {found.accuracy:.1%}"
-        shown = points(found, p < SIGNIFICANT)
+        shown = points(found, p < SIGNIFICANT, 1.0 if claim.figure.startswith("tokens") else 0.01)
         lines.append(
             [claim.key, claim.text, claim.figure, shown + accuracy, f"{p:.3f}", claim.verdict(found, p)]
         )
@@ -172,17 +188,21 @@ def name_of(task: str, setting: str) -> str:
 
 
 def rows_of(rows: pd.DataFrame, task: str, setting: str = "right_wrong") -> pd.DataFrame:
-    """Rows of a task in a setting: a kind of reward, or `four_updates`, right or wrong with four gradient
-    steps on a batch, whose arms are then named as those with one.
+    """Rows of a task in a setting: a kind of reward, or one of `SUFFIXES`, right or wrong with four gradient
+    steps on a batch or at four times the learning rate, whose arms then lose the suffix.
     """
-    four = rows["arm"].str.endswith(FOUR_UPDATES)
-    wanted = four if setting == "four_updates" else ~four & (rows["reward"] == setting)
+    suffix = SUFFIXES.get(setting)
+    if suffix:
+        wanted = rows["arm"].str.endswith(suffix)
+    else:
+        wanted = ~rows["arm"].str.endswith(tuple(SUFFIXES.values())) & (rows["reward"] == setting)
     part = rows[(rows["task"] == task) & wanted]
-    return part.assign(arm=part["arm"].str.removesuffix(FOUR_UPDATES))
+    return part.assign(arm=part["arm"].str.removesuffix(suffix or ""))
 
 
 TABLES: dict[str, Callable[..., str]] = {
     "ends": ends,
+    "lengths": partial(ends, columns=LENGTHS),
     "frontier": frontier,
     "tuning": partial(ends, seeds=tuning),
     "claims": claims,

@@ -199,6 +199,11 @@ def test_measures_count_right_and_distinct_answers(policy):
     for place in range(2):
         good = [r for r in rows[64 * place : 64 * place + 64] if problems[0].is_right(policy.decode(r))]
         assert (right_Q[place], distinct_Q[place]) == (len(good), len(set(good)))
+    # Four of a problem's samples are looked at for this.
+    some_NT = responses.token_NT.view(2, 64, 2)[:, :4].flatten(0, 1)
+    ended_N = ((some_NT == policy.end) | (some_NT == policy.pad)).any(-1)
+    assert averages["cut_off"] == pytest.approx(1 - ended_N.float().mean().item())
+    assert averages["cut_off"] > 0
     row = row_of(right_Q, distinct_Q, averages, first_Q=right_Q * 0 + [0, 3])
     assert row["pass@1"] == pytest.approx(right_Q.mean() / 64)
     assert (row["pass@64"], row["lost"], row["gained"]) == pytest.approx((1.0, 0.0, 1.0), abs=1e-9)

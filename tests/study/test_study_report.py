@@ -18,7 +18,7 @@ from benchmarks.study.frontier import (
     student,
 )
 from benchmarks.study.report import PAGE, fill_page, read_rows, write_pictures
-from benchmarks.study.tables import agreement, claims, frontier, reporting, rows_of, tuning
+from benchmarks.study.tables import TABLES, agreement, claims, frontier, reporting, rows_of, tuning
 
 SEEDS = (2, 3, 4, 5, 6)
 
@@ -122,6 +122,10 @@ def test_a_claim_holds_is_refuted_or_stays_open():
     assert kept.verdict(student([0.00, 0.01, -0.01]), 1.0) == "holds"
     assert kept.verdict(student([0.0, 0.1, -0.1]), 1.0) == "open"
     assert kept.verdict(student(contrary), 0.01) == "refuted"
+    grown = Claim("1", "", "search", "chosen_b2_r3", "grpo", "tokens_wrong", "not higher", slack=1.0)
+    assert grown.verdict(student([0.0, 0.1, -0.1]), 1.0) == "holds"
+    assert grown.verdict(student([0.0, 1.0, -1.0]), 1.0) == "open"
+    assert grown.verdict(student([2.0, 2.1, 1.9]), 0.01) == "refuted"
 
 
 def test_the_claims_table_says_what_was_not_run():
@@ -136,6 +140,15 @@ def test_the_claims_table_says_what_was_not_run():
     assert sorted([*missing, *cells]) == sorted(of_the_task)
     # Another reward has claims of its own, whose number does not count here.
     assert "G3a" in claims(two_arms(noise=0.1).assign(reward="graded"), "countdown", "graded")
+
+
+def test_lengths_are_shown_in_tokens():
+    rows = two_arms().assign(task="search", tokens_right=12.0, tokens_wrong=14.0, cut_off=0.25)
+    rows.loc[rows["arm"] == "chosen_b2_r3", "arm"] = "both_b5_r1"
+    rows.loc[rows["arm"] == "both_b5_r1", "tokens_wrong"] += 0.01 * rows["seed"] + 2
+    assert "| 5 | 12.0 | 14.0 | 25.0% |" in TABLES["lengths"](rows, "search")
+    line = next(line for line in claims(rows, "search").splitlines() if line.startswith("| S23a "))
+    assert "**+2.0 [+2.0, +2.1]**" in line and line.endswith("| refuted |")
 
 
 def test_verls_runs_are_compared_with_the_loops_seed_by_seed():
@@ -153,12 +166,14 @@ def test_tuning_seeds_report_nothing():
     assert set(tuning(rows)["seed"]) == {0}
 
 
-def test_four_updates_are_a_setting_of_their_own():
-    one, four = two_arms(), two_arms()
+def test_what_all_arms_of_a_setting_have_in_their_names_is_its_heading():
+    one, four, fast = two_arms(), two_arms(), two_arms()
     four["arm"] += "+updates_4"
     four["pass@1"] += 0.02
-    rows = pd.concat([one, four, one.assign(reward="noisy")])
-    for setting, wanted in (("right_wrong", one), ("four_updates", four)):
+    fast["arm"] += "+lr_4e-4"
+    fast["pass@1"] += 0.03
+    rows = pd.concat([one, four, fast, one.assign(reward="noisy")])
+    for setting, wanted in (("right_wrong", one), ("four_updates", four), ("high_rate", fast)):
         found = rows_of(rows, "countdown", setting)
         assert found["pass@1"].tolist() == wanted["pass@1"].tolist()
         assert set(found["arm"]) == {"grpo", "chosen_b2_r3"}
