@@ -56,18 +56,25 @@ def problems_of(task: Task, seed: int) -> tuple[list[Problem], list[Problem]]:
 
 
 def measure(
-    policy: Policy, task: Task, held_out: Sequence[Problem], grader: Grader, *, seed: int, step: int
+    policy: Policy, name: str, held_out: Sequence[Problem], grader: Grader, *, seed: int, step: int, out: Path
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-    """`right_counts` with the random numbers that every run of a seed has at that step."""
+    """`right_counts` with the random numbers that every run of a seed has at that step; the first model's are
+    counted once for all of them.
+    """
+    kept = out / "states" / f"{name}-{seed}.pt"
+    if not step and kept.exists():
+        return torch.load(kept, weights_only=False)
     generator = torch.Generator().manual_seed(1000 * seed + step)
-    return right_counts(policy, held_out, grader, tokens=task.tokens, generator=generator)
+    found = right_counts(policy, held_out, grader, tokens=TASKS[name].tokens, generator=generator)
+    if not step:
+        replace(kept, lambda part: torch.save(found, part))
+    return found
 
 
 def train(task_name: str, reward: str, arm_name: str, seed: int, steps: int, out: Path) -> pd.DataFrame:
     """Train to that step, or on to it; one row for each evaluation."""
     name, task = f"{task_name}-{reward}-{arm_name}-{seed}", TASKS[task_name]
     path, state_path = out / "rows" / f"{name}.parquet", out / "states" / f"{name}.pt"
-    first_path = out / "states" / f"{task_name}-{seed}.pt"
     device = "cuda" if torch.cuda.is_available() else "cpu"
     policy = Policy.load(first_model(task_name, task, seed, out)).to(device)
     grader = Grader(policy, reward, seed)
@@ -83,13 +90,9 @@ def train(task_name: str, reward: str, arm_name: str, seed: int, steps: int, out
     begun = time.monotonic()
     while True:
         if step % EVERY == 0 and (not rows or rows[-1]["step"] < step):
-            if not step and first_path.exists():  # the same for every arm of a seed
-                found = torch.load(first_path, weights_only=False)
-            else:
-                found = measure(policy, task, held_out, grader, seed=seed, step=step)
-            if not step:
-                replace(first_path, lambda part: torch.save(found, part))  # noqa: B023
-            right_Q, distinct_Q, averages = found
+            right_Q, distinct_Q, averages = measure(
+                policy, task_name, held_out, grader, seed=seed, step=step, out=out
+            )
             first_Q = right_Q if first_Q is None else first_Q
             key = {"task": task_name, "reward": reward, "arm": arm_name, "seed": seed, "step": step}
             watched = {"seconds": time.monotonic() - begun}

@@ -175,6 +175,21 @@ def _no_headroom(mark: str, task: str) -> tuple[Claim, ...]:
     )
 
 
+# GRPO's rivals tuned anew on paths: rate and penalty stay at the values that they have from countdown.
+TUNED_ON_PATHS = "grpo+entropy_0.02"
+
+
+def _rivals_of_paths(mark: str) -> tuple[Claim, ...]:
+    return tuple(
+        Claim(f"{mark}{number}{part}", text, "paths", arm, TUNED_ON_PATHS, name, "higher", round="third")
+        for number, text, arm in (
+            (1, "AMIR's defaults keep more than an entropy bonus tuned on paths at equal pass@1", DEFAULT),
+            (2, "one-sided AMIR keeps more than it at equal pass@1", ONE_SIDED),
+        )
+        for part, name in _KEPT
+    )
+
+
 def _second_round(mark: str, task: str) -> tuple[Claim, ...]:
     return tuple(
         Claim(f"{mark}{number}{part}", text, task, BESIDE_KL, against, figure, "higher", round="second")
@@ -192,6 +207,7 @@ CLAIMS = (
     *_moving_fast("Q", "paths", "four_updates"),
     *_second_round("K", "countdown"),
     *_second_round("L", "paths"),
+    *_rivals_of_paths("R"),
     *_moving_fast("H", "countdown", "high_rate"),
     *_moving_fast("J", "paths", "high_rate"),
     *_claims("S", "search", rivals=False),

@@ -112,7 +112,7 @@ def train(name: str, seed: int, steps: int, every: int, out: Path) -> pd.DataFra
         saved = folder / "checkpoints" / f"global_step_{step}" / "actor" / "huggingface"
         policy = Policy.load(saved if step else model)
         grader = Grader(policy, "right_wrong", seed)
-        right_Q, distinct_Q, averages = measure(policy, task, held_out, grader, seed=seed, step=step)
+        right_Q, distinct_Q, averages = measure(policy, TASK, held_out, grader, seed=seed, step=step, out=out)
         first_Q = right_Q if first_Q is None else first_Q
         key = {"task": LABEL, "reward": "right_wrong", "arm": name, "seed": seed, "step": step}
         rows.append(key | row_of(right_Q, distinct_Q, averages, first_Q))
