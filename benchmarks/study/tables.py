@@ -157,11 +157,11 @@ def _measured(rows: pd.DataFrame, claim: Claim) -> Difference | None:
 AGREEMENT = ("pass@1", "pass@8", "pass@64", "distinct_right", "entropy")
 
 
-def agreement(rows: pd.DataFrame, task: str, through: str) -> str:
+def agreement(rows: pd.DataFrame, task: str, through: str, setting: str = "right_wrong") -> str:
     """Figures of `through`'s runs at their last common step, each with what it is above the loop's at that
     step, paired by seed, with Student's interval.
     """
-    ones, others = (rows_of(reporting(rows), name, "right_wrong") for name in (through, task))
+    ones, others = (rows_of(reporting(rows), name, setting) for name in (through, task))
     arms = arms_of(ones)
     until = last_common_step(ones, arms)
     lines = []
@@ -179,7 +179,9 @@ def agreement(rows: pd.DataFrame, task: str, through: str) -> str:
             )
             cells.append(f"{mean}, {gap}")
         lines.append([title(arm), str(len(one)), *cells])
-    return markdown([f"step {until}", "seeds", *(ENDS[name][0] for name in AGREEMENT)], lines)
+    return markdown(
+        [f"{name_of(task, setting)}, step {until}", "seeds", *(ENDS[name][0] for name in AGREEMENT)], lines
+    )
 
 
 def name_of(task: str, setting: str) -> str:

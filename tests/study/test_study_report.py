@@ -156,7 +156,7 @@ def test_verls_runs_are_compared_with_the_loops_seed_by_seed():
     verls = loop[(loop["arm"] == "grpo") & (loop["seed"] < 5)].assign(task="countdown_verl")
     verls["pass@1"] += 0.01 * (verls["seed"] - 2)  # 0, 1 and 2 points above
     table = agreement(pd.concat([loop, verls]), "countdown", "countdown_verl").splitlines()
-    assert table[0].startswith("| step 200 | seeds | pass@1 |")
+    assert table[0].startswith("| countdown, step 200 | seeds | pass@1 |")
     assert table[2].startswith("| GRPO | 3 | 31.0%, +1.0 [-1.5, +3.5] |")
 
 
