@@ -114,7 +114,8 @@ _SECOND_ROUND = (
 )
 
 
-# Asked when seeds 0 and 1 of countdown at that rate had been seen, for GRPO and the defaults alone.
+# Asked of four times the rate when seeds 0 and 1 of countdown had been seen, for GRPO and the defaults; of
+# twice the rate when seeds 2 to 6 at four times had been seen.
 _AS_MANY_STEPS = (
     (20, "after as many steps AMIR's defaults have more left than GRPO", DEFAULT),
     (21, "after as many steps one-sided AMIR at ratio 1 has more left than GRPO", LIGHT),
@@ -122,7 +123,7 @@ _AS_MANY_STEPS = (
 
 
 def _moving_fast(mark: str, task: str, setting: str, *, rivals: bool = False) -> tuple[Claim, ...]:
-    """The claims for a task where a step moves the policy some four times as far."""
+    """The claims for a task where a step moves the policy two to four times as far."""
     kept = [
         Claim(f"{mark}{number}{part}", text, task, arm, against, figure, "higher", setting=setting)
         for number, text, arm, against in _SEVERAL_UPDATES
@@ -135,7 +136,7 @@ def _moving_fast(mark: str, task: str, setting: str, *, rivals: bool = False) ->
         *kept,
         Claim(f"{mark}12", _NOT_BEHIND, task, LIGHT, "grpo", "pass@1", "not lower", **at_the_end),
     ]
-    if setting == "high_rate":
+    if setting != "four_updates":
         text = "after as many steps the defaults are not behind GRPO in pass@1"
         listed.append(Claim(f"{mark}19", text, task, DEFAULT, "grpo", "pass@1", "not lower", **at_the_end))
         listed += [
@@ -224,6 +225,7 @@ CLAIMS = (
     *_rivals_of_paths("R"),
     *_moving_fast("H", "countdown", "high_rate"),
     *_moving_fast("J", "paths", "high_rate"),
+    *_moving_fast("D", "countdown", "double_rate"),
     *_claims("S", "search", rivals=False),
     *_light("S", "search"),
     *_lengths("S", "search"),

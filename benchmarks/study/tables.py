@@ -20,7 +20,7 @@ from benchmarks.study.frontier import (
 
 SIGNIFICANT = 0.05
 # Settings that are written in an arm's name: all their arms end so. Others are kinds of reward.
-SUFFIXES = {"four_updates": "+updates_4", "high_rate": "+lr_4e-4"}
+SUFFIXES = {"four_updates": "+updates_4", "double_rate": "+lr_2e-4", "high_rate": "+lr_4e-4"}
 
 
 def reporting(rows: pd.DataFrame) -> pd.DataFrame:
@@ -191,7 +191,7 @@ def name_of(task: str, setting: str) -> str:
 
 def rows_of(rows: pd.DataFrame, task: str, setting: str = "right_wrong") -> pd.DataFrame:
     """Rows of a task in a setting: a kind of reward, or one of `SUFFIXES`, right or wrong with four gradient
-    steps on a batch or at four times the learning rate, whose arms then lose the suffix.
+    steps on a batch or at two or four times the learning rate, whose arms then lose the suffix.
     """
     suffix = SUFFIXES.get(setting)
     if suffix:
