@@ -116,6 +116,25 @@ def frontier(rows: pd.DataFrame, task: str, setting: str = "right_wrong") -> str
     return markdown(header, lines)
 
 
+RATES = {"1e-4": "right_wrong", "2e-4": "double_rate", "4e-4": "high_rate"}
+
+
+def rates(rows: pd.DataFrame, task: str, *arms: str) -> str:
+    """At each learning rate: GRPO at the last step that all have, and what each arm is above it."""
+    parts = {rate: rows_of(reporting(rows), task, setting) for rate, setting in RATES.items()}
+    until = min(last_common_step(part, ["grpo", *arms]) for part in parts.values())
+    figures = ("pass@1", *FIGURES)
+    lines = []
+    for rate, part in parts.items():
+        part = part[part["step"] <= until]
+        last = pd.concat([run.iloc[-1:] for run in curves(part, "grpo").values()])
+        lines.append([rate, title("grpo"), *(f"{last[name].mean():.1%}" for name in figures)])
+        for arm in arms:
+            found = [at_equal_steps(part, arm, "grpo", name) for name in figures]
+            lines.append(["", title(arm), *(points(one, False) if one else "-" for one in found)])
+    return markdown([f"{task}, step {until}: learning rate", "", *figures], lines)
+
+
 def points(difference: Difference, claimed: bool, unit: float = 0.01) -> str:
     """Mean and Student's interval, in points, or in another unit."""
     low, mean, high = (f"{value / unit:+.1f}" for value in (difference.low, difference.mean, difference.high))
@@ -207,6 +226,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "lengths": partial(ends, columns=LENGTHS),
     "frontier": frontier,
     "tuning": partial(ends, seeds=tuning),
+    "rates": rates,
     "claims": claims,
     "agreement": agreement,
 }

@@ -18,7 +18,7 @@ from benchmarks.study.frontier import (
     student,
 )
 from benchmarks.study.report import PAGE, fill_page, read_rows, write_pictures
-from benchmarks.study.tables import TABLES, agreement, claims, frontier, reporting, rows_of, tuning
+from benchmarks.study.tables import TABLES, agreement, claims, frontier, rates, reporting, rows_of, tuning
 
 SEEDS = (2, 3, 4, 5, 6)
 
@@ -178,6 +178,21 @@ def test_what_all_arms_of_a_setting_have_in_their_names_is_its_heading():
         assert found["pass@1"].tolist() == wanted["pass@1"].tolist()
         assert set(found["arm"]) == {"grpo", "chosen_b2_r3"}
     assert "| countdown, four updates |" in frontier(rows, "countdown", "four_updates")
+
+
+def test_rates_are_compared_at_a_step_that_all_have():
+    parts = [two_arms(noise=0.1)]
+    for rate, gain in (("2e-4", 0.01), ("4e-4", 0.02)):
+        fast = two_arms(noise=0.1)
+        fast.loc[fast["arm"] == "grpo", "pass@8"] -= gain
+        parts.append(fast[fast["step"] < 200].assign(arm=fast["arm"] + f"+lr_{rate}"))
+    lines = rates(pd.concat(parts), "countdown", "chosen_b2_r3").splitlines()
+    # At step 100 GRPO has gained 10 points of pass@1 for 20 of pass@8, the other 5 for 5.
+    assert lines[0].startswith("| countdown, step 100: learning rate |")
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines[2:]]
+    assert [line[1] for line in cells] == ["1e-4", "", "2e-4", "", "4e-4", ""]
+    assert [line[3].split()[0] for line in cells[1::2]] == ["-5.0"] * 3
+    assert [line[4].split()[0] for line in cells[1::2]] == ["+15.0", "+16.0", "+17.0"]
 
 
 def test_pictures_are_drawn(tmp_path):
