@@ -115,7 +115,7 @@ _SECOND_ROUND = (
 
 
 # Asked of four times the rate when seeds 0 and 1 of countdown had been seen, for GRPO and the defaults; of
-# twice the rate when seeds 2 to 6 at four times had been seen.
+# twice the rate when seeds 2 to 6 at four times had been seen, and on paths GRPO on seeds 0 and 1.
 _AS_MANY_STEPS = (
     (20, "after as many steps AMIR's defaults have more left than GRPO", DEFAULT),
     (21, "after as many steps one-sided AMIR at ratio 1 has more left than GRPO", LIGHT),
@@ -226,6 +226,7 @@ CLAIMS = (
     *_moving_fast("H", "countdown", "high_rate"),
     *_moving_fast("J", "paths", "high_rate"),
     *_moving_fast("D", "countdown", "double_rate"),
+    *_moving_fast("E", "paths", "double_rate"),
     *_claims("S", "search", rivals=False),
     *_light("S", "search"),
     *_lengths("S", "search"),
