@@ -71,9 +71,10 @@ def ends(
     *,
     seeds: Callable = reporting,
     columns: dict[str, tuple[str, Callable[[float], str]]] = ENDS,
+    apart: Sequence[str] = tuple(SUFFIXES),
 ) -> str:
     """Where each arm ended, at the last step that all of them have; means over the seeds."""
-    part = rows_of(seeds(rows), task, setting)
+    part = rows_of(seeds(rows), task, setting, apart=apart)
     arms = arms_of(part)
     until = last_common_step(part, arms)
     first = pd.concat([run.iloc[:1] for run in curves(part, "grpo").values()])
@@ -208,15 +209,19 @@ def name_of(task: str, setting: str) -> str:
     return task if setting == "right_wrong" else f"{task}, {setting.replace('_', ' ')}"
 
 
-def rows_of(rows: pd.DataFrame, task: str, setting: str = "right_wrong") -> pd.DataFrame:
-    """Rows of a task in a setting: a kind of reward, or one of `SUFFIXES`, right or wrong with four gradient
-    steps on a batch or at two or four times the learning rate, whose arms then lose the suffix.
+def rows_of(
+    rows: pd.DataFrame, task: str, setting: str = "right_wrong", *, apart: Sequence[str] = tuple(SUFFIXES)
+) -> pd.DataFrame:
+    """Rows of a task in a setting: a kind of reward, without the arms of the settings `apart`; or one of
+    `SUFFIXES`, right or wrong with four gradient steps on a batch or at two or four times the learning rate,
+    whose arms then lose the suffix.
     """
     suffix = SUFFIXES.get(setting)
     if suffix:
         wanted = rows["arm"].str.endswith(suffix)
     else:
-        wanted = ~rows["arm"].str.endswith(tuple(SUFFIXES.values())) & (rows["reward"] == setting)
+        others = tuple(SUFFIXES[name] for name in apart)
+        wanted = ~rows["arm"].str.endswith(others) & (rows["reward"] == setting)
     part = rows[(rows["task"] == task) & wanted]
     return part.assign(arm=part["arm"].str.removesuffix(suffix or ""))
 
@@ -225,7 +230,8 @@ TABLES: dict[str, Callable[..., str]] = {
     "ends": ends,
     "lengths": partial(ends, columns=LENGTHS),
     "frontier": frontier,
-    "tuning": partial(ends, seeds=tuning),
+    # A learning rate is one of the things that were tuned.
+    "tuning": partial(ends, seeds=tuning, apart=("four_updates",)),
     "rates": rates,
     "claims": claims,
     "agreement": agreement,

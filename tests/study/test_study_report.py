@@ -178,6 +178,9 @@ def test_what_all_arms_of_a_setting_have_in_their_names_is_its_heading():
         assert found["pass@1"].tolist() == wanted["pass@1"].tolist()
         assert set(found["arm"]) == {"grpo", "chosen_b2_r3"}
     assert "| countdown, four updates |" in frontier(rows, "countdown", "four_updates")
+    # Among the settings that were tuned a learning rate is one of many.
+    table = TABLES["tuning"](rows.assign(seed=rows["seed"] % 2), "countdown")
+    assert "| GRPO, learning rate 4e-4 |" in table and "updates" not in table
 
 
 def test_rates_are_compared_at_a_step_that_all_have():
