@@ -205,6 +205,15 @@ def _through_verl(mark: str) -> tuple[Claim, ...]:
     )
 
 
+def _against_kl(mark: str, task: str, setting: str) -> tuple[Claim, ...]:
+    """Asked of higher rates when AMIR's gain there was known: is it the penalty's, too?"""
+    text = "one-sided AMIR keeps more than a KL penalty at equal pass@1"
+    more = {"setting": setting, "round": "second"}
+    return tuple(
+        Claim(f"{mark}9{part}", text, task, ONE_SIDED, KL, name, "higher", **more) for part, name in _KEPT
+    )
+
+
 def _second_round(mark: str, task: str) -> tuple[Claim, ...]:
     return tuple(
         Claim(f"{mark}{number}{part}", text, task, BESIDE_KL, against, figure, "higher", round="second")
@@ -227,6 +236,10 @@ CLAIMS = (
     *_moving_fast("J", "paths", "high_rate"),
     *_moving_fast("D", "countdown", "double_rate"),
     *_moving_fast("E", "paths", "double_rate"),
+    *_against_kl("H", "countdown", "high_rate"),
+    *_against_kl("J", "paths", "high_rate"),
+    *_against_kl("D", "countdown", "double_rate"),
+    *_against_kl("E", "paths", "double_rate"),
     *_claims("S", "search", rivals=False),
     *_light("S", "search"),
     *_lengths("S", "search"),
