@@ -2,7 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from amir_verl.evaluation.comparison.charts import INK
 from benchmarks.study.arms import title
@@ -44,7 +44,7 @@ def frontier_picture(rows: pd.DataFrame, task: str, setting: str = "right_wrong"
         axis.set_xlabel("pass@1")
         axis.set_ylabel(name)
         for side in (axis.xaxis, axis.yaxis):
-            side.set_major_locator(MultipleLocator(0.05))
+            side.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
             side.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[1].legend(fontsize=7)
     figure.suptitle(name_of(task, setting), fontsize=10)
