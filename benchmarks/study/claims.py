@@ -214,6 +214,21 @@ def _against_kl(mark: str, task: str, setting: str) -> tuple[Claim, ...]:
     )
 
 
+# The best of AMIR without a penalty on the tuning seeds, by the same sum; tried after the first round.
+SPREADS = "both_s3_r1"
+
+
+def _slope_in_spreads(mark: str, task: str) -> tuple[Claim, ...]:
+    return tuple(
+        Claim(f"{mark}{number}{part}", text, task, SPREADS, against, name, "higher", round="spreads")
+        for number, text, against in (
+            (1, "a slope of 3 spreads keeps more than GRPO at equal pass@1", "grpo"),
+            (2, "it keeps more than the defaults at equal pass@1", DEFAULT),
+        )
+        for part, name in _KEPT
+    )
+
+
 def _second_round(mark: str, task: str) -> tuple[Claim, ...]:
     return tuple(
         Claim(f"{mark}{number}{part}", text, task, BESIDE_KL, against, figure, "higher", round="second")
@@ -232,6 +247,8 @@ CLAIMS = (
     *_second_round("K", "countdown"),
     *_second_round("L", "paths"),
     *_rivals_of_paths("R"),
+    *_slope_in_spreads("T", "countdown"),
+    *_slope_in_spreads("U", "paths"),
     *_moving_fast("H", "countdown", "high_rate"),
     *_moving_fast("J", "paths", "high_rate"),
     *_moving_fast("D", "countdown", "double_rate"),
