@@ -1,5 +1,6 @@
 """What the study claims, written before the reporting seeds ran, and what would refute it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.study.frontier import Difference
@@ -52,6 +53,22 @@ _OVER_GRPO = (
     (3, "one-sided AMIR keeps more than GRPO at equal pass@1", ONE_SIDED, "grpo"),
 )
 _LIGHT_OVER_GRPO = (11, "at ratio 1 one-sided AMIR keeps more than GRPO at equal pass@1", LIGHT, "grpo")
+_OVER_KL = (9, "one-sided AMIR keeps more than a KL penalty at equal pass@1", ONE_SIDED, KL)
+
+
+def _keeps_more(mark: str, task: str, listed: Iterable[tuple], **more) -> tuple[Claim, ...]:
+    """Of each number, text, arm and rival: that the arm has more pass@8, and more pass@64."""
+    return tuple(
+        Claim(f"{mark}{number}{part}", text, task, arm, against, figure, "higher", **more)
+        for number, text, arm, against in listed
+        for part, figure in _KEPT
+    )
+
+
+def _light_not_behind(mark: str, task: str, **more) -> Claim:
+    return Claim(
+        f"{mark}12", _NOT_BEHIND, task, LIGHT, "grpo", "pass@1", "not lower", same_steps=True, **more
+    )
 
 
 def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool = True) -> tuple[Claim, ...]:
@@ -71,7 +88,7 @@ def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool 
             (4, "one-sided AMIR keeps more than an entropy bonus at equal pass@1", ONE_SIDED, ENTROPY),
             (5, "one-sided AMIR keeps more than the defaults at equal pass@1", ONE_SIDED, DEFAULT),
             (6, "it is the slope: beta 2 keeps more than beta 0.2 at equal pass@1", ONE_SIDED, FLAT),
-            (9, "one-sided AMIR keeps more than a KL penalty at equal pass@1", ONE_SIDED, KL),
+            _OVER_KL,
             (10, "one-sided AMIR keeps more than slow GRPO at equal pass@1", ONE_SIDED, SLOW),
             # On countdown added when seed 2 of the arms above had been seen, before any run of this one.
             _LIGHT_OVER_GRPO,
@@ -80,16 +97,12 @@ def _claims(mark: str, task: str, setting: str = "right_wrong", *, rivals: bool 
     ahead = "at equal steps GRPO is ahead in pass@1"
     listed = [
         claim("1", _LOST, "grpo", None, "pass@64", "lower"),
-        *(
-            claim(f"{number}{part}", text, arm, against, figure, "higher")
-            for number, text, arm, against in kept
-            for part, figure in _KEPT
-        ),
+        *_keeps_more(mark, task, kept, setting=setting),
         claim("7", solved, ONE_SIDED, None, "pass@64", "not lower"),
         claim("8", ahead, ONE_SIDED, "grpo", "pass@1", "lower", same_steps=True),
     ]
     if rivals:
-        listed.append(claim("12", _NOT_BEHIND, LIGHT, "grpo", "pass@1", "not lower", same_steps=True))
+        listed.append(_light_not_behind(mark, task, setting=setting))
     return tuple(listed)
 
 
@@ -108,50 +121,45 @@ _SEVERAL_UPDATES = (
 # The second round was asked when the first had its answers: does AMIR add something to a KL penalty?
 BESIDE_KL = "chosen_b2_r3+kl_0.03"
 _SECOND_ROUND = (
-    (1, "one-sided AMIR beside a KL penalty keeps more than GRPO at equal pass@1", "grpo"),
-    (2, "it keeps more than the penalty alone at equal pass@1", KL),
-    (3, "it keeps more than one-sided AMIR alone at equal pass@1", ONE_SIDED),
-)
-
-
-# Asked of four times the rate when seeds 0 and 1 of countdown had been seen, for GRPO and the defaults; of
-# twice the rate when seeds 2 to 6 at four times had been seen, and on paths GRPO on seeds 0 and 1.
-_AS_MANY_STEPS = (
-    (20, "after as many steps AMIR's defaults have more left than GRPO", DEFAULT),
-    (21, "after as many steps one-sided AMIR at ratio 1 has more left than GRPO", LIGHT),
+    (1, "one-sided AMIR beside a KL penalty keeps more than GRPO at equal pass@1", BESIDE_KL, "grpo"),
+    (2, "it keeps more than the penalty alone at equal pass@1", BESIDE_KL, KL),
+    (3, "it keeps more than one-sided AMIR alone at equal pass@1", BESIDE_KL, ONE_SIDED),
 )
 
 
 def _moving_fast(mark: str, task: str, setting: str, *, rivals: bool = False) -> tuple[Claim, ...]:
     """The claims for a task where a step moves the policy two to four times as far."""
-    kept = [
-        Claim(f"{mark}{number}{part}", text, task, arm, against, figure, "higher", setting=setting)
-        for number, text, arm, against in _SEVERAL_UPDATES
-        if rivals or against == "grpo"
-        for part, figure in _KEPT
-    ]
-    at_the_end = {"setting": setting, "same_steps": True}
-    listed = [
+    kept = [one for one in _SEVERAL_UPDATES if rivals or one[-1] == "grpo"]
+    return (
         Claim(f"{mark}1", _LOST, task, "grpo", None, "pass@64", "lower", setting=setting),
-        *kept,
-        Claim(f"{mark}12", _NOT_BEHIND, task, LIGHT, "grpo", "pass@1", "not lower", **at_the_end),
-    ]
-    if setting != "four_updates":
-        text = "after as many steps the defaults are not behind GRPO in pass@1"
-        listed.append(Claim(f"{mark}19", text, task, DEFAULT, "grpo", "pass@1", "not lower", **at_the_end))
-        listed += [
-            Claim(f"{mark}{number}{part}", text, task, arm, "grpo", figure, "higher", **at_the_end)
-            for number, text, arm in _AS_MANY_STEPS
-            for part, figure in _KEPT
-        ]
-    return tuple(listed)
+        *_keeps_more(mark, task, kept, setting=setting),
+        _light_not_behind(mark, task, setting=setting),
+    )
+
+
+# Asked of four times the rate when seeds 0 and 1 of countdown had been seen, for GRPO and the defaults; of
+# twice the rate when seeds 2 to 6 at four times had been seen, and on paths GRPO on seeds 0 and 1.
+_AS_MANY_STEPS = (
+    (20, "after as many steps AMIR's defaults have more left than GRPO", DEFAULT, "grpo"),
+    (21, "after as many steps one-sided AMIR at ratio 1 has more left than GRPO", LIGHT, "grpo"),
+)
+
+
+def _higher_rate(mark: str, task: str, setting: str) -> tuple[Claim, ...]:
+    at_the_end = {"setting": setting, "same_steps": True}
+    text = "after as many steps the defaults are not behind GRPO in pass@1"
+    return (
+        *_moving_fast(mark, task, setting),
+        Claim(f"{mark}19", text, task, DEFAULT, "grpo", "pass@1", "not lower", **at_the_end),
+        *_keeps_more(mark, task, _AS_MANY_STEPS, **at_the_end),
+        # Asked when AMIR's gain was known: is it the penalty's, too?
+        *_keeps_more(mark, task, [_OVER_KL], setting=setting, round="second"),
+    )
 
 
 def _light(mark: str, task: str) -> tuple[Claim, ...]:
     """One-sided AMIR at ratio 1 against GRPO, for a task whose other claims do not name it."""
-    number, text, arm, against = _LIGHT_OVER_GRPO
-    kept = [Claim(f"{mark}{number}{part}", text, task, arm, against, name, "higher") for part, name in _KEPT]
-    return *kept, Claim(f"{mark}12", _NOT_BEHIND, task, LIGHT, "grpo", "pass@1", "not lower", True)
+    return *_keeps_more(mark, task, [_LIGHT_OVER_GRPO]), _light_not_behind(mark, task)
 
 
 def _lengths(mark: str, task: str) -> tuple[Claim, ...]:
@@ -180,60 +188,38 @@ def _no_headroom(mark: str, task: str) -> tuple[Claim, ...]:
 TUNED_ON_PATHS = "grpo+entropy_0.02"
 
 
-def _rivals_of_paths(mark: str) -> tuple[Claim, ...]:
-    return tuple(
-        Claim(f"{mark}{number}{part}", text, "paths", arm, TUNED_ON_PATHS, name, "higher", round="third")
-        for number, text, arm in (
-            (1, "AMIR's defaults keep more than an entropy bonus tuned on paths at equal pass@1", DEFAULT),
-            (2, "one-sided AMIR keeps more than it at equal pass@1", ONE_SIDED),
-        )
-        for part, name in _KEPT
-    )
-
-
-def _through_verl(mark: str) -> tuple[Claim, ...]:
-    """The largest gain of the loop, asked of verl's own trainer: 100 steps, seeds 2 to 4."""
-    at_the_end = {"setting": "high_rate", "same_steps": True}
-    text = "through verl's trainer one-sided AMIR has more left than GRPO after as many steps"
-    kept = [
-        Claim(f"{mark}1{part}", text, "countdown_verl", ONE_SIDED, "grpo", name, "higher", **at_the_end)
-        for part, name in _KEPT
-    ]
-    text = "and is not behind it in pass@1"
-    return *kept, Claim(
-        f"{mark}2", text, "countdown_verl", ONE_SIDED, "grpo", "pass@1", "not lower", **at_the_end
-    )
-
-
-def _against_kl(mark: str, task: str, setting: str) -> tuple[Claim, ...]:
-    """Asked of higher rates when AMIR's gain there was known: is it the penalty's, too?"""
-    text = "one-sided AMIR keeps more than a KL penalty at equal pass@1"
-    more = {"setting": setting, "round": "second"}
-    return tuple(
-        Claim(f"{mark}9{part}", text, task, ONE_SIDED, KL, name, "higher", **more) for part, name in _KEPT
-    )
-
-
+_RIVALS_OF_PATHS = (
+    (
+        1,
+        "AMIR's defaults keep more than an entropy bonus tuned on paths at equal pass@1",
+        DEFAULT,
+        TUNED_ON_PATHS,
+    ),
+    (2, "one-sided AMIR keeps more than it at equal pass@1", ONE_SIDED, TUNED_ON_PATHS),
+)
 # The best of AMIR without a penalty on the tuning seeds, by the same sum; tried after the first round.
 SPREADS = "both_s3_r1"
+_SLOPE_IN_SPREADS = (
+    (1, "a slope of 3 spreads keeps more than GRPO at equal pass@1", SPREADS, "grpo"),
+    (2, "it keeps more than the defaults at equal pass@1", SPREADS, DEFAULT),
+)
+# The largest gain of the loop, asked of verl's own trainer: 100 steps, seeds 2 to 4.
+_THROUGH_VERL = (
+    (
+        1,
+        "through verl's trainer one-sided AMIR has more left than GRPO after as many steps",
+        ONE_SIDED,
+        "grpo",
+    ),
+)
 
 
-def _slope_in_spreads(mark: str, task: str) -> tuple[Claim, ...]:
-    return tuple(
-        Claim(f"{mark}{number}{part}", text, task, SPREADS, against, name, "higher", round="spreads")
-        for number, text, against in (
-            (1, "a slope of 3 spreads keeps more than GRPO at equal pass@1", "grpo"),
-            (2, "it keeps more than the defaults at equal pass@1", DEFAULT),
-        )
-        for part, name in _KEPT
-    )
-
-
-def _second_round(mark: str, task: str) -> tuple[Claim, ...]:
-    return tuple(
-        Claim(f"{mark}{number}{part}", text, task, BESIDE_KL, against, figure, "higher", round="second")
-        for number, text, against in _SECOND_ROUND
-        for part, figure in _KEPT
+def _through_verl(mark: str, task: str) -> tuple[Claim, ...]:
+    at_the_end = {"setting": "high_rate", "same_steps": True}
+    text = "and is not behind it in pass@1"
+    return (
+        *_keeps_more(mark, task, _THROUGH_VERL, **at_the_end),
+        Claim(f"{mark}2", text, task, ONE_SIDED, "grpo", "pass@1", "not lower", **at_the_end),
     )
 
 
@@ -244,22 +230,18 @@ CLAIMS = (
     *_claims("N", "countdown", "noisy", rivals=False),
     *_moving_fast("M", "countdown", "four_updates", rivals=True),
     *_moving_fast("Q", "paths", "four_updates"),
-    *_second_round("K", "countdown"),
-    *_second_round("L", "paths"),
-    *_rivals_of_paths("R"),
-    *_slope_in_spreads("T", "countdown"),
-    *_slope_in_spreads("U", "paths"),
-    *_moving_fast("H", "countdown", "high_rate"),
-    *_moving_fast("J", "paths", "high_rate"),
-    *_moving_fast("D", "countdown", "double_rate"),
-    *_moving_fast("E", "paths", "double_rate"),
-    *_against_kl("H", "countdown", "high_rate"),
-    *_against_kl("J", "paths", "high_rate"),
-    *_against_kl("D", "countdown", "double_rate"),
-    *_against_kl("E", "paths", "double_rate"),
+    *_keeps_more("K", "countdown", _SECOND_ROUND, round="second"),
+    *_keeps_more("L", "paths", _SECOND_ROUND, round="second"),
+    *_keeps_more("R", "paths", _RIVALS_OF_PATHS, round="third"),
+    *_keeps_more("T", "countdown", _SLOPE_IN_SPREADS, round="spreads"),
+    *_keeps_more("U", "paths", _SLOPE_IN_SPREADS, round="spreads"),
+    *_higher_rate("H", "countdown", "high_rate"),
+    *_higher_rate("J", "paths", "high_rate"),
+    *_higher_rate("D", "countdown", "double_rate"),
+    *_higher_rate("E", "paths", "double_rate"),
     *_claims("S", "search", rivals=False),
     *_light("S", "search"),
     *_lengths("S", "search"),
     *_no_headroom("Z", "sums"),
-    *_through_verl("V"),
+    *_through_verl("V", "countdown_verl"),
 )

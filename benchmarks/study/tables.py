@@ -44,7 +44,8 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *lines))
 
 
-ENDS: dict[str, tuple[str, Callable[[float], str]]] = {
+Columns = dict[str, tuple[str, Callable[[float], str]]]  # column of the rows -> heading, format
+ENDS: Columns = {
     "pass@1": ("pass@1", "{:.1%}".format),
     "pass@8": ("pass@8", "{:.1%}".format),
     "pass@64": ("pass@64", "{:.1%}".format),
@@ -57,11 +58,16 @@ ENDS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-LENGTHS: dict[str, tuple[str, Callable[[float], str]]] = {
+LENGTHS: Columns = {
     "tokens_right": ("tokens of right responses", "{:.1f}".format),
     "tokens_wrong": ("of wrong ones", "{:.1f}".format),
     "cut_off": ("cut off", "{:.1%}".format),
 }
+
+
+def last_rows(rows: pd.DataFrame, arm: str, until: int) -> pd.DataFrame:
+    """The last evaluation of each of an arm's runs, none after step `until`."""
+    return pd.concat([run.iloc[-1:] for run in curves(rows, arm, until).values()])
 
 
 def ends(
@@ -70,7 +76,7 @@ def ends(
     setting: str = "right_wrong",
     *,
     seeds: Callable = reporting,
-    columns: dict[str, tuple[str, Callable[[float], str]]] = ENDS,
+    columns: Columns = ENDS,
     apart: Sequence[str] = tuple(SUFFIXES),
 ) -> str:
     """Where each arm ended, at the last step that all of them have; means over the seeds."""
@@ -82,7 +88,7 @@ def ends(
         ["first model", str(len(first)), *(show(first[name].mean()) for name, (_, show) in columns.items())]
     ]
     for arm in arms:
-        last = pd.concat([run.iloc[-1:] for run in curves(part, arm, until).values()])
+        last = last_rows(part, arm, until)
         lines.append(
             [title(arm), str(len(last)), *(show(last[name].mean()) for name, (_, show) in columns.items())]
         )
@@ -128,7 +134,7 @@ def rates(rows: pd.DataFrame, task: str, *arms: str) -> str:
     lines = []
     for rate, part in parts.items():
         part = part[part["step"] <= until]
-        last = pd.concat([run.iloc[-1:] for run in curves(part, "grpo").values()])
+        last = last_rows(part, "grpo", until)
         lines.append([rate, title("grpo"), *(f"{last[name].mean():.1%}" for name in figures)])
         for arm in arms:
             found = [at_equal_steps(part, arm, "grpo", name) for name in figures]
